@@ -11,20 +11,19 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirar_dask.errors.exceptions import UsageError
+from mirar_dask.roots import OUTPUT_DATA_DIR_VARIABLE as OUTPUT_DATA_DIR_VARIABLE
+from mirar_dask.roots import RAW_DATA_DIR_VARIABLE as RAW_DATA_DIR_VARIABLE
+from mirar_dask.roots import Roots as Roots
+from mirar_dask.roots import current_roots as current_roots
+from mirar_dask.roots import use_roots as use_roots
 
 logger = logging.getLogger(__name__)
 
 PACKAGE_NAME = "mirar_dask"
-RAW_DATA_DIR_VARIABLE = "RAW_DATA_DIR"
-OUTPUT_DATA_DIR_VARIABLE = "OUTPUT_DATA_DIR"
 MAX_N_CPU_VARIABLE = "MAX_N_CPU"
 
 base_code_dir = Path(__file__).parent.parent.resolve()
@@ -130,46 +129,10 @@ MONITOR_RECIPIENT_KEY = "WATCHDOG_EMAIL_RECIPIENTS"
 
 COMPRESSION_SUFFIXES = (".fz", ".gz", ".bz2")
 
+_env_loaded = False
 _MAX_COMPONENT_BYTES = 200  # file systems allow 255; a temporary name adds to it
 _MAX_SUFFIX_BYTES = 32
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]+")
-
-
-@dataclass(frozen=True)
-class Roots:
-    """Where a run reads and writes."""
-
-    raw: Path
-    """Folder that holds ``<pipeline>/<night>/raw``."""
-    output: Path
-    """Folder that receives ``<pipeline>/<night>/<sub folder>``."""
-    night_raw: Path | None = None
-    """Folder that holds the night's frames themselves, in place of the one under `raw`."""
-
-
-_roots: ContextVar[Roots | None] = ContextVar("mirar_dask_roots", default=None)
-_env_loaded = False
-
-
-def current_roots() -> Roots:
-    """Return the roots of `use_roots`, else those that the environment names (else home)."""
-    roots = _roots.get()
-    if roots is not None:
-        return roots
-    return Roots(
-        raw=Path(os.environ.get(RAW_DATA_DIR_VARIABLE) or Path.home()),
-        output=Path(os.environ.get(OUTPUT_DATA_DIR_VARIABLE) or Path.home()),
-    )
-
-
-@contextmanager
-def use_roots(roots: Roots) -> Iterator[Roots]:
-    """Make every path function of this thread or task use `roots` inside the block."""
-    token = _roots.set(roots)
-    try:
-        yield roots
-    finally:
-        _roots.reset(token)
 
 
 def load_env(folder: Path | None = None) -> bool:

@@ -1,5 +1,7 @@
 """Errors, and how they are collected: one report an error, one stack a run."""
 
+from mirar_dask.errors.error_report import ErrorReport
+from mirar_dask.errors.error_stack import ErrorStack
 from mirar_dask.errors.exceptions import (
     BaseProcessorError,
     FileChangedError,
@@ -12,10 +14,13 @@ from mirar_dask.errors.exceptions import (
     ProcessorError,
     ShapeMismatchError,
     UsageError,
+    WriteError,
 )
 
 __all__ = [
     "BaseProcessorError",
+    "ErrorReport",
+    "ErrorStack",
     "FileChangedError",
     "ImageNotFoundError",
     "InvalidFitsError",
@@ -26,4 +31,5 @@ __all__ = [
     "ProcessorError",
     "ShapeMismatchError",
     "UsageError",
+    "WriteError",
 ]

@@ -12,6 +12,7 @@
             │   └── MissingCalibrationError
             ├── InvalidFitsError (OSError)
             ├── FileChangedError (OSError)
+            ├── WriteError (OSError)
             └── ShapeMismatchError (ValueError)
 
 Errors that belong to one module alone stand there and derive from these.
@@ -56,6 +57,10 @@ class InvalidFitsError(ProcessorError, OSError):
 
 class FileChangedError(ProcessorError, OSError):
     """Raised when a file is no longer the one that an image was opened from."""
+
+
+class WriteError(ProcessorError, OSError):
+    """Raised when a file cannot be written; the message gives the reason and a remedy."""
 
 
 class ShapeMismatchError(ProcessorError, ValueError):

@@ -1,0 +1,90 @@
+"""Writing a file whole or not at all: under a temporary name beside it, then renamed.
+
+A reader never sees half a file, and a failed write leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mirar_dask.errors.exceptions import WriteError
+
+TEMPORARY_PREFIX = ".tmp-"
+_MAX_NAME_BYTES = 200
+_REASONS = {
+    errno.ENOSPC: "no space is left on the disk; free some or choose another output folder",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another output folder",
+    errno.EFBIG: "the file would be larger than is allowed here",
+    errno.EACCES: "the folder may not be written to; change its permissions or choose another",
+    errno.EPERM: "the folder may not be written to; change its permissions or choose another",
+    errno.EROFS: "the file system is read-only; choose another output folder",
+    errno.ENOENT: "its folder does not exist; create it first",
+    errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.EISDIR: "there is a folder of that name",
+    errno.EEXIST: "it exists already and may not be overwritten",
+    errno.ENAMETOOLONG: "its name is too long",
+}
+
+
+@contextmanager
+def replacing(path: Path | str, *, overwrite: bool = True) -> Iterator[Path]:
+    """Give a temporary path to write to; at the end of the block the file takes its place.
+
+    If the block raises, the temporary file is removed and `path` is as it was.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file shall be. The temporary name has the same suffixes.
+    overwrite : bool
+        Whether a file that is there already may be replaced.
+
+    Raises
+    ------
+    WriteError
+        If the system refuses to write (also when the block raised an `OSError` of the system).
+    """
+    path = Path(path)
+    name = path.name.encode()[-_MAX_NAME_BYTES:].decode(errors="ignore")
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-{name}")
+    try:
+        if not overwrite and path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        yield temporary
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _place_new(temporary, path)
+    except OSError as error:
+        if isinstance(error, WriteError) or error.errno is None:
+            raise
+        raise write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """Say in one sentence why `path` could not be written."""
+    code = error.errno if error.errno is not None else 0
+    reason = _REASONS.get(code) or error.strerror or str(error)
+    wanted = WriteError(f"cannot write {path}: {reason}")
+    wanted.errno = error.errno
+    return wanted
+
+
+def _place_new(temporary: Path, path: Path) -> None:
+    """Rename unless `path` exists; the file system decides, so two writers cannot both win."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        temporary.replace(path)
