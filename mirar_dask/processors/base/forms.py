@@ -86,7 +86,9 @@ def form_of(cls: type) -> Form:
         The form of its most derived override; `Form.PASS` when none is overridden.
     """
     by_image = _rank(cls, "apply_to_image")
-    by_batch = min((rank for name in _ROOTS if (rank := _rank(cls, name)) is not None), default=None)
+    by_batch = min(
+        (rank for name in _ROOTS if (rank := _rank(cls, name)) is not None), default=None
+    )
     source = _rank(cls, "load_one")
     if source is not None and (by_batch is None or source <= by_batch):
         return Form.SOURCE

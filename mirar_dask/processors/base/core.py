@@ -1,0 +1,436 @@
+"""BaseProcessor: one operation on batches, with mirar's hooks.
+
+A processor is a value: configured once, never changed while it runs, picklable, equal to another
+of its class with the same parameters. What a run needs to know of it (how it looks at its blocks,
+which header keys it may change, whether it may run twice) it declares.
+"""
+
+from __future__ import annotations
+
+import getpass
+import inspect
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mirar_dask.data import DataBatch, DataBlock, Dataset
+from mirar_dask.errors import (
+    ErrorReport,
+    ErrorStack,
+    NoncriticalProcessingError,
+    ProcessorError,
+)
+from mirar_dask.paths import PACKAGE_NAME, PROC_HISTORY_KEY
+from mirar_dask.processors.base.forms import (
+    Form,
+    Regroup,
+    default_hook,
+    form_of,
+    regroup_of,
+    regroups,
+)
+from mirar_dask.processors.base.outcome import (
+    Processed,
+    Record,
+    Row,
+    Status,
+    Stepped,
+    collect_caveats,
+    error_stack,
+    note_caveat,
+)
+
+logger = logging.getLogger(__name__)
+
+CONTAINED = (Exception, SystemExit)
+"""What a processor may raise without ending anything but its own batch or image.
+
+SystemExit is among them: left alone it would end a worker process, and with it every task there.
+"""
+
+
+class PrerequisiteError(ProcessorError):
+    """Raised when a processor needs another one before it that is not there."""
+
+
+class NoCandidatesError(ProcessorError):
+    """Raised when a source generator was required to find something and did not."""
+
+
+class DuplicationError(ProcessorError):
+    """Raised when a batch holds several blocks of one name."""
+
+
+class BaseProcessor:
+    """One operation on batches of images or source tables.
+
+    Subclasses override one of the hooks `_apply`, `_apply_to_images`, `_apply_to_sources`,
+    `apply_to_image` (see `BaseImageProcessor`) and, where they move blocks between batches,
+    `update_dataset`.
+    """
+
+    base_key: str = ""
+    """Short name, written into the processing history of every block."""
+    subclasses: ClassVar[dict[str, type[BaseProcessor]]] = {}
+    """Every processor class by its `base_key`; of several with one key the last that was defined."""
+    max_n_cpu: int = sys.maxsize
+    """At most so many at once on the whole cluster (mirar's name for `max_concurrent`)."""
+    max_concurrent: ClassVar[int | None] = None
+    """At most so many at once on the whole cluster; None for no limit."""
+    version: ClassVar[str] = "1"
+    """Part of the provenance key: raise it when results change."""
+    headers_only: ClassVar[bool] = False
+    """Reads and writes headers only, so that it can run before any pixel is read."""
+    repeatable: ClassVar[bool] = True
+    """May run twice on the same batch; False for what writes to databases and services."""
+    writes_products: ClassVar[bool] = True
+    """Has effects outside its batch, files mostly; then its work is never left out."""
+    fails_before_changing: ClassVar[bool] = False
+    """Raises before it changes anything, so that nothing need be kept to undo it."""
+
+    def __init__(self) -> None:
+        self.night: str | None = None
+        self.night_sub_dir: str | None = None
+        self.preceding_steps: list[BaseProcessor] | None = None
+        self.step_name: str = self.base_key
+        self.latest_n_input_blocks = 0
+        self.latest_n_input_batches = 0
+        self.latest_n_output_blocks = 0
+        self.latest_n_output_batches = 0
+        self.latest_error_stack = ErrorStack()
+        self.latest_runtime = 0.0
+        self.latest_batch_runtimes: list[float] = []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.base_key, str) and cls.base_key:
+            cls.subclasses[cls.base_key] = cls
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    def description(self) -> str:
+        """Say in one sentence what this processor, with its parameters, does."""
+        return (inspect.getdoc(type(self)) or type(self).__name__).partition("\n")[0]
+
+    def __str__(self) -> str:
+        return f"[{self.description()}]"
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{key}={value!r}" for key, value in self.parameters().items())
+        return f"{type(self).__name__}({shown})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other) or not isinstance(other, BaseProcessor):
+            return NotImplemented
+        return self.parameters() == other.parameters() and self.night_sub_dir == other.night_sub_dir
+
+    def __hash__(self) -> int:
+        return hash((type(self).__qualname__, self.step_name, self.night_sub_dir))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The steps before it hold theirs in turn: sent along, a list of n steps would travel as
+        # n*n/2. A run sends its list of steps once and sets the links again where it arrives.
+        return {**self.__dict__, "preceding_steps": None, "latest_error_stack": ErrorStack()}
+
+    @property
+    def form(self) -> Form:
+        """How this processor looks at the blocks of a batch."""
+        return form_of(type(self))
+
+    @property
+    def regroup(self) -> Regroup:
+        """What this processor does to the list of batches."""
+        return regroup_of(type(self))
+
+    @property
+    def concurrency_limit(self) -> int | None:
+        """At most so many of this step at once on the whole cluster; None for no limit."""
+        limits = [x for x in (self.max_concurrent, self.max_n_cpu) if x not in (None, sys.maxsize)]
+        return min((int(x) for x in limits if x is not None), default=None)
+
+    def parameters(self) -> dict[str, Any]:
+        """Constructor parameters and their values, as far as they are kept under their own names."""
+        found: dict[str, Any] = {}
+        for cls in type(self).__mro__:
+            init = cls.__dict__.get("__init__")
+            if init is None:
+                continue
+            for name, parameter in inspect.signature(init).parameters.items():
+                kept = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+                if kept and name != "self" and name in self.__dict__:
+                    found.setdefault(name, self.__dict__[name])
+        return found
+
+    def changes_keys(self) -> frozenset[str] | None:
+        """Header keys that this step may change beside the processing history (None: any)."""
+        return None
+
+    # -- what surrounds it --------------------------------------------------------------------
+
+    def set_preceding_steps(self, previous_steps: list[BaseProcessor]) -> None:
+        """Tell the processor which steps come before it."""
+        self.preceding_steps = previous_steps
+
+    def set_night(self, night_sub_dir: str | int = "") -> None:
+        """Set the folder, below the raw and output roots, of the night that is reduced."""
+        self.night_sub_dir = str(night_sub_dir)
+        self.night = Path(self.night_sub_dir).name
+
+    def check_prerequisites(self) -> None:
+        """Raise PrerequisiteError if a step that this one needs does not precede it."""
+
+    def add_caveat(self, subject: DataBlock | DataBatch | Sequence[str], reason: str) -> None:
+        """Report something that the user should know about a result that is good otherwise.
+
+        Parameters
+        ----------
+        subject : DataBlock, DataBatch or sequence of str
+            What it concerns; names of raw frames where it is a sequence.
+        reason : str
+            One sentence.
+        """
+        if not note_caveat(names_of(subject), reason):
+            logger.warning("%s: %s", self.step_name, reason)
+
+    def generate_error_report(self, exception: BaseException, batch: DataBatch) -> ErrorReport:
+        """Render an exception that concerns a whole batch."""
+        return ErrorReport(exception, type(self).__module__, list(names_of(batch)))
+
+    # -- the hooks ----------------------------------------------------------------------------
+
+    @default_hook
+    def _apply(self, batch: DataBatch) -> DataBatch:
+        """Do the operation on one batch."""
+        raise NotImplementedError(f"{type(self).__name__} says nowhere what it does to a batch")
+
+    @regroups(Regroup.NONE)
+    def update_dataset(self, dataset: Dataset) -> Dataset:
+        """Rearrange the batches once all of them are done."""
+        return dataset
+
+    def table_rows(self, batch: DataBatch) -> list[Row]:
+        """Rows that this batch adds to the night's table; none by default."""
+        return []
+
+    def write_table(self, rows: list[Row]) -> Path | None:
+        """Write the night's table from the rows of all batches, in their order."""
+        return None
+
+    # -- running it ---------------------------------------------------------------------------
+
+    @default_hook
+    def apply(self, batch: DataBatch) -> DataBatch:
+        """Do the operation on one batch, write the history, refuse duplicate names.
+
+        Raises whatever the operation raises; `process` is the form that contains it.
+        """
+        batch = self._apply(batch)
+        batch = self._update_processing_history(batch)
+        self.check_duplicates(batch)
+        return batch
+
+    def _update_processing_history(self, batch: DataBatch) -> DataBatch:
+        for block in batch:
+            self.write_history(block)
+        return batch
+
+    def write_history(self, block: DataBlock) -> None:
+        """Add this step to the processing history in the header of a block."""
+        block[PROC_HISTORY_KEY] = f"{block[PROC_HISTORY_KEY]}{self.base_key},"
+        user, host = _who_and_where()
+        block["REDUCER"] = user
+        block["REDMACH"] = host
+        block["REDTIME"] = str(datetime.now())
+        block["REDSOFT"] = PACKAGE_NAME
+
+    def check_duplicates(self, batch: DataBatch) -> None:
+        """Raise DuplicationError if two blocks of a batch have one name."""
+        seen: set[str] = set()
+        for block in batch:
+            name = block.get_name()
+            if name in seen:
+                raise DuplicationError(
+                    f"two blocks named '{name}' in one batch after step '{self.step_name}'; "
+                    "give them BASENAMEs of their own, or batches of their own"
+                )
+            seen.add(name)
+
+    def process(self, batch: DataBatch) -> Processed:
+        """Do the operation on one batch; what fails is reported, never raised."""
+        before = None if self.fails_before_changing else [block.handle() for block in batch]
+        records: list[Record] = []
+        with collect_caveats() as caveats:
+            try:
+                after: DataBatch | None = self.apply(batch)
+            except NoncriticalProcessingError as exc:
+                records.append(self.failure(exc, names_of(batch), status=Status.CAVEATS))
+                after = batch if before is None else type(batch)([b.open() for b in before])
+            except CONTAINED as exc:
+                records.append(self.failure(exc, names_of(batch)))
+                after = None
+        records += [Record(names, Status.CAVEATS, self.step_name, why) for names, why in caveats]
+        if after is None:
+            return Processed(None, records)
+        separate_headers(after)
+        return Processed(after, records, self.collect_rows(after, records))
+
+    def collect_rows(self, batch: DataBatch, records: list[Record]) -> list[Row]:
+        """Ask for the rows of one batch; a failure there costs the rows, not the batch."""
+        try:
+            return self.table_rows(batch)
+        except CONTAINED as exc:
+            records.append(self.failure(exc, names_of(batch), status=Status.CAVEATS))
+            return []
+
+    def rearrange(self, dataset: Dataset) -> Stepped:
+        """Run `update_dataset`; if it raises, the batches that entered it fail with one report."""
+        try:
+            return Stepped(self.update_dataset(dataset))
+        except CONTAINED as exc:
+            names = tuple(name for batch in dataset for name in names_of(batch))
+            return Stepped(Dataset(), [self.failure(exc, names)])
+
+    def step(self, dataset: Dataset, tick: Callable[[float], None] | None = None) -> Stepped:
+        """Take a dataset through this step, batch after batch, then regroup.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The batches; they are modified.
+        tick : callable, optional
+            Told the seconds that each batch took.
+        """
+        records: list[Record] = []
+        rows: list[Row] = []
+        batches: list[DataBatch] = []
+        for batch in dataset:
+            start = time.perf_counter()
+            done = self.process(batch)
+            records += done.records
+            rows += done.rows
+            if done.batch is not None:
+                batches.append(done.batch)
+            if tick is not None:
+                tick(time.perf_counter() - start)
+        stepped = self.rearrange(Dataset(batches))
+        records += stepped.records
+        records += self.save_table(rows)
+        return Stepped(stepped.dataset, records)
+
+    def save_table(self, rows: list[Row]) -> list[Record]:
+        """Write the rows of all batches, if there are any; a failure is a record."""
+        if not rows:
+            return []
+        try:
+            self.write_table(rows)
+        except CONTAINED as exc:
+            return [self.failure(exc, (), status=Status.FAILED)]
+        return []
+
+    def base_apply(self, dataset: Dataset) -> tuple[Dataset, ErrorStack]:
+        """Take a dataset through this one step, serially.
+
+        Returns
+        -------
+        tuple of Dataset and ErrorStack
+            The dataset after the step, and the errors that were contained.
+        """
+        start = time.perf_counter()
+        self.latest_batch_runtimes = []
+        self.latest_n_input_batches = len(dataset)
+        self.latest_n_input_blocks = sum(len(batch) for batch in dataset)
+        stepped = self.step(dataset, self.latest_batch_runtimes.append)
+        self.latest_error_stack = error_stack(stepped.records)
+        self.latest_n_output_batches = len(stepped.dataset)
+        self.latest_n_output_blocks = sum(len(batch) for batch in stepped.dataset)
+        self.latest_runtime = time.perf_counter() - start
+        return stepped.dataset, self.latest_error_stack
+
+    def latest_stats(self) -> dict[str, Any]:
+        """Figures of the latest `base_apply`, under mirar's names (times in seconds)."""
+        n_blocks = max(self.latest_n_input_blocks, self.latest_n_output_blocks)
+        return {
+            "processor": type(self).__name__,
+            "n_cpu": min(1, self.latest_n_input_batches),
+            "runtime": self.latest_runtime,
+            "batch_runtime_total": sum(self.latest_batch_runtimes),
+            "batch_runtime_max": max(self.latest_batch_runtimes, default=0.0),
+            "runtime_per_block": self.latest_runtime / n_blocks if n_blocks else 0.0,
+            "n_input_batches": self.latest_n_input_batches,
+            "n_input_blocks": self.latest_n_input_blocks,
+            "n_output_batches": self.latest_n_output_batches,
+            "n_output_blocks": self.latest_n_output_blocks,
+            "n_errors": len(self.latest_error_stack.reports),
+            "n_noncritical_errors": len(self.latest_error_stack.noncritical_reports),
+        }
+
+    def failure(
+        self,
+        exception: BaseException,
+        names: tuple[str, ...],
+        status: Status = Status.FAILED,
+    ) -> Record:
+        """Make a record, with its rendered report, of an exception."""
+        report = ErrorReport(exception, type(self).__module__, list(names))
+        logger.debug("%s: %s", self.step_name, report.generate_full_traceback())
+        return Record(names, status, self.step_name, reason_of(exception), report)
+
+
+class CleanupProcessor(BaseProcessor):
+    """A processor that leaves out the batches that it emptied."""
+
+    @regroups(Regroup.DROP_EMPTY)
+    def update_dataset(self, dataset: Dataset) -> Dataset:
+        """Leave out the empty batches."""
+        return Dataset([batch for batch in dataset if len(batch) > 0])
+
+
+def names_of(subject: DataBlock | DataBatch | Sequence[str]) -> tuple[str, ...]:
+    """Names of the raw frames behind a block, a batch, or given as such; each once."""
+    if isinstance(subject, DataBlock):
+        return tuple(path.name for path in subject.get_raw_img_list())
+    if isinstance(subject, DataBatch):
+        return tuple(dict.fromkeys(name for block in subject for name in names_of(block)))
+    return tuple(subject)
+
+
+def reason_of(exception: BaseException) -> str:
+    """One line for an exception: its class and its message; never raises."""
+    try:
+        # str() of a KeyError quotes its message as if it were a key.
+        text = (
+            str(exception.args[0])
+            if isinstance(exception, KeyError) and exception.args
+            else str(exception)
+        )
+    except Exception:  # a broken __str__ must not cost the report
+        text = "(its message cannot be shown)"
+    line = " ".join(text.split())
+    return f"{type(exception).__name__}: {line}" if line else type(exception).__name__
+
+
+def separate_headers(batch: DataBatch) -> None:
+    """Give blocks that came to share one Header object headers of their own."""
+    seen: set[int] = set()
+    for block in batch:
+        header = block.__dict__.get("_header")
+        if header is None:
+            continue
+        if id(header) in seen:
+            block.own_header()
+        seen.add(id(header))
+
+
+@lru_cache(maxsize=1)
+def _who_and_where() -> tuple[str, str]:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        user = "unknown"
+    return user, socket.gethostname()

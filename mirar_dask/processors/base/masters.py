@@ -1,0 +1,273 @@
+"""Processors that combine frames of their batch into a master and apply it to every image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from mirar_dask.data import Image, ImageBatch
+from mirar_dask.errors import MissingCalibrationError, UsageError
+from mirar_dask.paths import (
+    BASE_NAME_KEY,
+    CAL_OUTPUT_SUB_DIR,
+    LATEST_SAVE_KEY,
+    PROC_HISTORY_KEY,
+    RAW_IMG_KEY,
+    get_output_path,
+    safe_component,
+)
+from mirar_dask.processors.base.images import BaseImageProcessor
+
+Method = Literal["median", "mean", "sigma_clip"]
+Missing = Literal["fail", "skip"]
+
+
+class ProcessorWithCache(BaseImageProcessor):
+    """A processor with a master image that it makes of frames of its batch, or finds on disk.
+
+    Parameters
+    ----------
+    try_load_cache : bool
+        Use the master of the same frames and parameters that an earlier run left.
+    write_to_cache : bool
+        Save the master under ``<output>/<night>/<cache_sub_dir>/``.
+    overwrite : bool
+        Replace a master that exists there.
+    cache_sub_dir : str
+        Folder for masters below the night's output folder.
+    cache_image_name_header_keys : str or list of str, optional
+        Header keys of the first frame whose values become part of the master's file name.
+    method : {'median', 'mean', 'sigma_clip'}
+        How frames are combined.
+    sigma : float
+        Clipping threshold of ``sigma_clip``, in standard deviations.
+    max_iterations : int
+        Most rounds of clipping.
+    min_inputs : int
+        Least number of frames that make a master.
+    missing : {'fail', 'skip'}
+        What becomes of images for which there is no master: they are blocked, or go on without.
+    """
+
+    writes_products = False
+    scale_from_header: ClassVar[bool] = True
+    """Whether `frame_scale` needs the header only."""
+
+    def __init__(
+        self,
+        try_load_cache: bool = True,
+        write_to_cache: bool = True,
+        overwrite: bool = True,
+        cache_sub_dir: str = CAL_OUTPUT_SUB_DIR,
+        cache_image_name_header_keys: str | list[str] | None = None,
+        *,
+        method: Method = "median",
+        sigma: float = 3.0,
+        max_iterations: int = 5,
+        min_inputs: int = 1,
+        missing: Missing = "fail",
+    ) -> None:
+        super().__init__()
+        if method not in ("median", "mean", "sigma_clip"):
+            raise UsageError(
+                f"method={method!r} of {type(self).__name__}: expected 'median', 'mean' or "
+                "'sigma_clip'"
+            )
+        if missing not in ("fail", "skip"):
+            raise UsageError(
+                f"missing={missing!r} of {type(self).__name__}: expected 'fail' or 'skip'"
+            )
+        self.try_load_cache = try_load_cache
+        self.write_to_cache = write_to_cache
+        self.overwrite = overwrite
+        self.cache_sub_dir = cache_sub_dir
+        self.cache_image_name_header_keys = cache_image_name_header_keys
+        self.method = method
+        self.sigma = sigma
+        self.max_iterations = max_iterations
+        self.min_inputs = min_inputs
+        self.missing = missing
+
+    # -- which frames, and how ----------------------------------------------------------------
+
+    def select_cache_images(self, images: ImageBatch) -> ImageBatch:
+        """Pick, by their headers, the frames of which the master is made."""
+        raise NotImplementedError
+
+    def frame_scale(self, image: Image) -> float:
+        """Say by what number a frame is divided before it is combined."""
+        return 1.0
+
+    def finish_master(self, frames: ImageBatch, data: np.ndarray) -> Image:
+        """Make the master of combined pixels: its header, its mask, its normalisation.
+
+        Parameters
+        ----------
+        frames : ImageBatch
+            The frames that were combined; read their headers, not their pixels.
+        data : ndarray, shape (ny, nx), float32
+            The combined pixels; NaN where no frame had a value. The master may take it over.
+        """
+        raise NotImplementedError
+
+    def missing_error(self, message: str) -> MissingCalibrationError:
+        """Make the error that says that there is no master."""
+        return MissingCalibrationError(message)
+
+    def select_frames(self, batch: ImageBatch) -> ImageBatch:
+        """Pick the frames of the master, or raise if they are too few.
+
+        Raises
+        ------
+        MissingCalibrationError
+            If there are fewer than ``min_inputs``.
+        """
+        frames = self.select_cache_images(batch)
+        if len(frames) < max(1, self.min_inputs):
+            raise self.missing_error(
+                f"found {len(frames)} {self.base_key} frames among {len(batch)} images, "
+                f"need {max(1, self.min_inputs)}; add frames, or set "
+                f"{self.step_name}.missing=skip to go on without"
+            )
+        return frames
+
+    def make_image(self, images: ImageBatch) -> Image:
+        """Make the master from the images of a batch."""
+        from mirar_dask.processors.combine import combine_frames
+
+        frames = self.select_frames(images)
+        data = combine_frames(
+            list(frames),
+            [self.frame_scale(frame) for frame in frames],
+            method=self.method,
+            sigma=self.sigma,
+            max_iterations=self.max_iterations,
+        )
+        return self.finish_master(frames, data)
+
+    # -- where it is kept ---------------------------------------------------------------------
+
+    def get_cache_path(self, images: ImageBatch) -> Path:
+        """Path of the master for a batch; its folder is made."""
+        path = Path(
+            get_output_path(
+                base_name=self.get_cache_file_name(images),
+                dir_root=self.cache_sub_dir,
+                sub_dir=self.night_sub_dir or "",
+            )
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def get_cache_file_name(self, images: ImageBatch) -> str:
+        """Name of the master: key, header values asked for, hash of frames and parameters."""
+        frames = self.select_cache_images(images)
+        keys = self.cache_image_name_header_keys or []
+        keys = [keys] if isinstance(keys, str) else keys
+        shown = "_".join(str(frames[0][key]) for key in keys) if len(frames) else ""
+        return safe_component(f"{self.base_key}_{shown}_{self.master_hash(frames)}.fits")
+
+    def master_hash(self, frames: ImageBatch) -> str:
+        """Hash of what decides the master: its frames, their histories, and the parameters.
+
+        A frame counts by its name, size and time of change, so that a changed frame, or another
+        parameter, makes another master.
+        """
+        digest = hashlib.sha1(usedforsecurity=False)
+        for line in sorted(_identity(frame) for frame in frames):
+            digest.update(line.encode())
+        for name, value in sorted(self.parameters().items()):
+            digest.update(f"{name}={_describe(value)};".encode())
+        digest.update(f"{type(self).__qualname__} {self.version}".encode())
+        return digest.hexdigest()[:20]
+
+    def get_cache_file(self, images: ImageBatch) -> Image:
+        """Return the master for a batch: the one on disk where there is one, else a new one."""
+        path = self.get_cache_path(images)
+        if self.try_load_cache and path.exists():
+            return self.open_fits(path)
+        return self.keep_master(self.make_image(images), path)
+
+    def keep_master(self, master: Image, path: Path) -> Image:
+        """Save a new master where that is asked for; SAVEPATH is set in either case."""
+        if self.write_to_cache and (self.overwrite or not path.exists()):
+            self.save_fits(master, path)
+        elif LATEST_SAVE_KEY not in master.keys():
+            master[LATEST_SAVE_KEY] = path.name
+        return master
+
+    # -- gather, then image by image ----------------------------------------------------------
+
+    def prepare(self, batch: ImageBatch) -> Image | None:
+        """Return the master for a batch, or None where there is none and that is allowed."""
+        try:
+            return self.get_cache_file(batch)
+        except MissingCalibrationError:
+            if self.missing == "skip":
+                return None
+            raise
+
+
+class ProcessorPremadeCache(ProcessorWithCache):
+    """A processor whose master was made before.
+
+    Parameters
+    ----------
+    master_image_path_generator : callable
+        Given the images of a batch, returns the path of the master.
+    """
+
+    def __init__(
+        self,
+        master_image_path_generator: Callable[[ImageBatch], str | Path],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.master_image_path_generator = master_image_path_generator
+
+    def get_cache_path(self, images: ImageBatch) -> Path:
+        """Path of the master for a batch."""
+        return Path(self.master_image_path_generator(images))
+
+    def get_cache_file(self, images: ImageBatch) -> Image:
+        """Open the master for a batch.
+
+        Raises
+        ------
+        MissingCalibrationError
+            If the file is not there.
+        """
+        path = self.get_cache_path(images)
+        if not path.is_file():
+            raise self.missing_error(f"no master at '{path}'; give the path of one that exists")
+        master = self.open_fits(path)
+        if LATEST_SAVE_KEY not in master.keys():
+            master[LATEST_SAVE_KEY] = str(path)
+        return master
+
+
+def _identity(frame: Image) -> str:
+    parts = [str(frame[BASE_NAME_KEY]), str(frame[PROC_HISTORY_KEY])]
+    for name in str(frame[RAW_IMG_KEY]).split(","):
+        path = Path(name)
+        try:
+            stat = path.stat()
+        except OSError:  # made in memory, or moved since: the name has to do
+            parts.append(path.name)
+        else:
+            parts.append(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}")
+    return "|".join(parts) + "\n"
+
+
+def _describe(value: Any) -> str:
+    """Text of a parameter that is the same in every process."""
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value))}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(_describe(item) for item in value) + "]"
+    return repr(value)

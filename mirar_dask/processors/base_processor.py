@@ -1,0 +1,54 @@
+"""Base classes of processors under mirar's module path; each is described where it is defined."""
+
+from mirar_dask.processors.base.core import (
+    BaseProcessor,
+    CleanupProcessor,
+    DuplicationError,
+    NoCandidatesError,
+    PrerequisiteError,
+    names_of,
+)
+from mirar_dask.processors.base.forms import Form, Regroup, form_of, regroup_of, regroups
+from mirar_dask.processors.base.images import (
+    BaseImageLoader,
+    BaseImageProcessor,
+    BatchSplitter,
+    ImageHandler,
+    KeyedRegroup,
+)
+from mirar_dask.processors.base.masters import ProcessorPremadeCache, ProcessorWithCache
+from mirar_dask.processors.base.outcome import Processed, Record, Status, Stepped, error_stack
+from mirar_dask.processors.base.sources import (
+    BaseCandidateGenerator,
+    BaseSourceGenerator,
+    BaseSourceProcessor,
+)
+
+__all__ = [
+    "BaseCandidateGenerator",
+    "BaseImageLoader",
+    "BaseImageProcessor",
+    "BaseProcessor",
+    "BaseSourceGenerator",
+    "BaseSourceProcessor",
+    "BatchSplitter",
+    "CleanupProcessor",
+    "DuplicationError",
+    "Form",
+    "ImageHandler",
+    "KeyedRegroup",
+    "NoCandidatesError",
+    "PrerequisiteError",
+    "Processed",
+    "ProcessorPremadeCache",
+    "ProcessorWithCache",
+    "Record",
+    "Regroup",
+    "Status",
+    "Stepped",
+    "error_stack",
+    "form_of",
+    "names_of",
+    "regroup_of",
+    "regroups",
+]
