@@ -1,0 +1,69 @@
+# `make demo` and `make test` are all that a newcomer needs; `make` alone lists the rest.
+#
+# Everything happens in a virtual environment of its own (.venv), made from the first Python 3.11
+# or newer that is found (`make PYTHON=/path/to/python3 demo` names another one).
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check bench format clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c '$(USABLE)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+# Warnings of pip about its own configuration are noise to a newcomer; errors still show.
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+DEMO ?= demo
+
+help:
+	@echo "make demo      simulate a night, reduce it, show what came out (folder $(DEMO)/)"
+	@echo "make test      the default test suite"
+	@echo "make check     format, lint and types, as CI does"
+	@echo "make test-all  the default suite and the slow ones, with what they need"
+	@echo "make bench     the benchmarks of benchmarks/"
+	@echo "make format    let ruff format the code"
+	@echo "make clean     remove what make made, $(VENV) included"
+
+demo: $(VENV)/.installed
+	@$(BIN)/mirar-dask demo --out $(DEMO)
+
+test: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest -m "not slow and not reference"
+
+test-all: $(VENV)/.installed-test
+	@.ci/prepare-test-all $(BIN)/python
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.installed-test
+	@$(BIN)/python benchmarks/bench_night.py
+
+format: $(VENV)/.installed-test
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find mirar_dask tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with its venv module was found." \
+		"Install one (Debian: apt install python3-venv) or name it: make PYTHON=... " >&2; exit 1; }
+	@$(PYTHON) -c '$(USABLE)' || { echo "$(PYTHON) is older than Python 3.11 or lacks its venv" \
+		"module; name another one: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.python
+	@echo "Installing mirar_dask and what it needs into $(VENV) (once, about a minute) ..."
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.python
+	@echo "Installing mirar_dask and its test tools into $(VENV) (once, a minute or two) ..."
+	@$(PIP) install --editable '.[all,test]'
+	@touch $(VENV)/.installed $@

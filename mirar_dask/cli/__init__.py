@@ -1,0 +1,18 @@
+"""The command `mirar-dask`: it parses, calls `mirar_dask.run`, prints and sets the exit code.
+
+One module a command; `app` holds what they share. Each imports what it needs when it is called,
+so that ``mirar-dask --help`` answers at once.
+"""
+
+from mirar_dask.cli.app import app, main
+from mirar_dask.cli.demo import demo
+from mirar_dask.cli.pipelines import pipelines
+from mirar_dask.cli.plan import plan
+from mirar_dask.cli.processors import processors
+from mirar_dask.cli.run import run
+from mirar_dask.cli.simulate import simulate
+
+__all__ = ["app", "main"]
+
+for _command in (demo, simulate, run, plan, pipelines, processors):
+    app.add_command(_command)

@@ -1,0 +1,163 @@
+"""The command group, its exit codes, and how errors and signals end it.
+
+A mistake of the user is answered by one sentence with the remedy; the traceback is shown with
+``-v`` only, except where the mistake is ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from enum import IntEnum
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from mirar_dask.errors import MirarDaskError, NothingToDoError, UsageError
+
+logger = logging.getLogger(__name__)
+
+PROGRAM = "mirar-dask"
+_VERBOSITY = "mirar_dask.verbosity"
+
+
+class ExitCode(IntEnum):
+    """What the shell is told."""
+
+    WELL = 0
+    """Everything that was asked for is done, perhaps with caveats."""
+    FAILURES = 1
+    """The run came to its end, and something in it failed."""
+    USAGE = 2
+    """The request itself is wrong."""
+    NOTHING = 3
+    """Nothing could be done."""
+    INTERRUPTED = 128 + signal.SIGINT
+    """Ctrl-C."""
+    TERMINATED = 128 + signal.SIGTERM
+    """SIGTERM."""
+
+
+class Terminated(KeyboardInterrupt):
+    """Raised in the main thread when SIGTERM arrives, so that it ends a run as Ctrl-C does."""
+
+
+class App(click.Group):
+    """A group of commands whose errors become one sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Carry a command out; return its exit code."""
+        try:
+            return super().invoke(ctx)
+        except NothingToDoError as error:
+            return _answer(ctx, error, ExitCode.NOTHING)
+        except UsageError as error:
+            return _answer(ctx, error, ExitCode.USAGE)
+        except MirarDaskError as error:
+            return _answer(ctx, error, ExitCode.FAILURES)
+        except KeyboardInterrupt as error:
+            _show_traceback(ctx, error)
+            word = "terminated" if isinstance(error, Terminated) else "interrupted"
+            say(". ".join([word, *getattr(error, "__notes__", [])]))
+            terminated = isinstance(error, Terminated)
+            return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            traceback.print_exception(error)
+            say(
+                f"this should not have happened: {type(error).__name__}: {error}; please report "
+                "it with the lines above"
+            )
+            return ExitCode.FAILURES
+
+
+def _answer(ctx: click.Context, error: Exception, code: ExitCode) -> ExitCode:
+    _show_traceback(ctx, error)
+    say("; ".join([_one_line(error), *getattr(error, "__notes__", [])]))
+    return code
+
+
+def _show_traceback(ctx: click.Context, error: BaseException) -> None:
+    if ctx.meta.get(_VERBOSITY, 0):
+        traceback.print_exception(error)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def say(sentence: str) -> None:
+    """Print one sentence to the error stream, with the program's name before it."""
+    click.echo(f"{PROGRAM}: {sentence}", err=True)
+
+
+def verbosity_option(command: Any) -> Any:
+    """Add ``-v`` to a command."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: int) -> int:
+        # `meta` is shared by a context and its children: the group reads it after a failure.
+        ctx.meta[_VERBOSITY] = value
+        return value
+
+    return click.option(
+        "-v",
+        "--verbose",
+        "verbosity",
+        count=True,
+        callback=keep,
+        help="Say more: once for log messages and tracebacks, twice for debug messages.",
+    )(command)
+
+
+@click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mirar-dask", prog_name=PROGRAM)
+def app() -> None:
+    """Reduce nights of astronomical images in parallel.
+
+    \b
+    mirar-dask demo                               see it work on a simulated night
+    mirar-dask run imager --raw DIR --out DIR     reduce your own
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The words after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        See `ExitCode`.
+    """
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(app.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else PROGRAM
+        message = error.format_message().rstrip(". ")
+        click.echo(f"{where}: {message}. '{where} --help' shows what can be given.", err=True)
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe (such as `head`) has gone; Python would complain at its exit too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILURES
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated

@@ -1,0 +1,232 @@
+"""What a user asks for, turned from text into values: folders, night, parameters of steps.
+
+Used by the command line and by `mirar_dask.run`. Nothing here reads a frame or makes a folder;
+the two `check_` functions alone look at the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mirar_dask.errors import NothingToDoError, UsageError
+from mirar_dask.paths import (
+    MAX_N_CPU_VARIABLE,
+    OUTPUT_DATA_DIR_VARIABLE,
+    RAW_DATA_DIR_VARIABLE,
+    RAW_IMG_SUB_DIR,
+    Roots,
+    get_max_n_cpu,
+    safe_component,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightSettings:
+    """One request: which night, by which pipeline, from where to where."""
+
+    pipeline: str = "imager"
+    """A registered name, ``file.py:Name`` or ``package.module:Name``."""
+    raw: Path | None = None
+    """Folder that holds the night's frames themselves."""
+    night: str | None = None
+    """Name of the night; with `raw` it defaults to the folder's name."""
+    out: Path | None = None
+    """Output folder; defaults to ``OUTPUT_DATA_DIR``, else the home folder."""
+    configurations: tuple[str, ...] = ("default",)
+    """Configurations of the pipeline, carried out one after the other."""
+    instrument: Path | None = None
+    """TOML file that describes the camera."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of steps, ``{"flat.missing": "skip"}``."""
+    calibrations: tuple[Path, ...] = ()
+    """Folders with frames or masters of other nights."""
+    cluster: str = "local"
+    """Where the work is done: ``serial``, ``threads``, ``local`` or a scheduler's address."""
+    workers: int | None = None
+    """Number of workers; defaults to ``MAX_N_CPU``, else to what fits the machine."""
+    memory: str | None = None
+    """Memory of each worker, such as ``4GB``; defaults to what fits the machine."""
+    memory_check: bool = True
+    """Whether a plan whose largest task does not fit is refused."""
+    fail_fast: bool = False
+    """Whether the first failure ends the run."""
+
+
+@dataclass(frozen=True)
+class NightFolders:
+    """Where one night is read and written."""
+
+    night: str
+    """Name of the night, fit for one path component."""
+    roots: Roots
+    """What the path functions are told."""
+    pipeline: str
+    """Name of the pipeline's folder."""
+
+    @property
+    def raw(self) -> Path:
+        """Folder that holds the raw frames."""
+        if self.roots.night_raw is not None:
+            return self.roots.night_raw
+        return self.roots.raw / self.pipeline / self.night / RAW_IMG_SUB_DIR
+
+    @property
+    def output(self) -> Path:
+        """Folder that receives the night's products."""
+        return self.roots.output / self.pipeline / self.night
+
+
+def resolve_folders(
+    settings: NightSettings,
+    *,
+    pipeline: str,
+    environment: Mapping[str, str] = os.environ,
+    home: Path | None = None,
+) -> NightFolders:
+    """Decide the night's name and its folders; what the settings say wins over the environment.
+
+    Parameters
+    ----------
+    settings : NightSettings
+        What was asked for.
+    pipeline : str
+        Name of the pipeline, which names its folders.
+    environment : mapping
+        Where ``RAW_DATA_DIR`` and ``OUTPUT_DATA_DIR`` are looked up.
+    home : Path, optional
+        What the two default to; the user's home.
+
+    Raises
+    ------
+    UsageError
+        If neither a folder of frames nor a night is named.
+    """
+    home = home or Path.home()
+    raw_root = Path(environment.get(RAW_DATA_DIR_VARIABLE) or home)
+    output = settings.out or Path(environment.get(OUTPUT_DATA_DIR_VARIABLE) or home)
+    if settings.raw is None and not settings.night:
+        raise UsageError(
+            "no night was named; give the folder that holds its frames (--raw DIR), or its name "
+            f"(--night NIGHT) with its frames in {raw_root / pipeline / 'NIGHT' / RAW_IMG_SUB_DIR}"
+        )
+    night_raw = None if settings.raw is None else Path(settings.raw).expanduser().absolute()
+    night = settings.night or _night_of(night_raw)
+    roots = Roots(
+        raw=raw_root.expanduser().absolute(),
+        output=Path(output).expanduser().absolute(),
+        night_raw=night_raw,
+    )
+    return NightFolders(night=safe_component(night), roots=roots, pipeline=pipeline)
+
+
+def _night_of(folder: Path | None) -> str:
+    if folder is None:
+        return ""
+    folder = Path(os.path.normpath(folder))  # "night/." is "night"; links keep the name they have
+    # ``20240101/raw`` is the night 20240101: every night of mirar's layout would be called "raw".
+    if folder.name == RAW_IMG_SUB_DIR and folder.parent.name:
+        return folder.parent.name
+    return folder.name or "night"
+
+
+def resolve_workers(settings: NightSettings) -> int | None:
+    """Return the number of workers that was asked for, by flag or by ``MAX_N_CPU``."""
+    if settings.workers is not None:
+        if settings.workers < 1:
+            raise UsageError(f"--workers {settings.workers} is not a number of at least 1")
+        return settings.workers
+    return get_max_n_cpu() if os.environ.get(MAX_N_CPU_VARIABLE, "").strip() else None
+
+
+def parse_parameters(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn ``step.parameter=value`` texts into a dictionary.
+
+    A value is read as TOML (``0.5``, ``true``, ``["r", "g"]``) and is the text itself where it
+    is no TOML, so that ``flat.missing=skip`` needs no quotes.
+
+    Raises
+    ------
+    UsageError
+        If a text has another form or names a parameter twice.
+
+    Examples
+    --------
+    >>> parse_parameters(["flat.missing=skip", "stack.sigma=2.5"])
+    {'flat.missing': 'skip', 'stack.sigma': 2.5}
+    """
+    parameters: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        step, dot, parameter = name.partition(".")
+        if not (equals and step and dot and parameter):
+            raise UsageError(
+                f"--set {text!r} has not the form step.parameter=value (such as flat.missing=skip)"
+            )
+        if name in parameters:
+            raise UsageError(f"--set names {name} twice; keep one of them")
+        parameters[name] = _toml_value(value)
+    return parameters
+
+
+def _toml_value(text: str) -> Any:
+    if "\n" in text:  # would be a second line of the document, another key
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def check_raw_folder(folders: NightFolders) -> None:
+    """Make sure that the night's raw folder is a folder, can be read and holds something.
+
+    Raises
+    ------
+    UsageError
+        If it is not there, is no folder or cannot be read.
+    NothingToDoError
+        If it is empty.
+    """
+    raw = folders.raw
+    remedy = (
+        "check --raw"
+        if folders.roots.night_raw is not None
+        else f"check --night, and {RAW_DATA_DIR_VARIABLE} ({folders.roots.raw}), or give --raw DIR"
+    )
+    if not raw.exists():
+        raise UsageError(f"there is no folder {raw}; {remedy}")
+    if not raw.is_dir():
+        raise UsageError(f"{raw} is a file, not a folder of frames; {remedy}")
+    try:
+        empty = not any(raw.iterdir())
+    except OSError as error:
+        raise UsageError(f"{raw} cannot be read ({error.strerror}); {remedy}") from error
+    if empty:
+        raise NothingToDoError(f"{raw} is empty; put the night's FITS files there, or {remedy}")
+
+
+def check_output_folder(folders: NightFolders) -> None:
+    """Make the night's output folder and prove that a file can be written there.
+
+    Raises
+    ------
+    UsageError
+        If that is not so.
+    """
+    folder = folders.output
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Asking for permissions says little: the disk may be full, or mounted read-only.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written ({error.strerror or error}); name another folder with "
+            f"--out, or with {OUTPUT_DATA_DIR_VARIABLE}"
+        ) from error
