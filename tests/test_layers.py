@@ -74,13 +74,13 @@ def executed_on_import(tree: ast.Module) -> ast.Module:
     """Return what runs when the module is imported: no function bodies, no TYPE_CHECKING."""
 
     class Strip(ast.NodeTransformer):
-        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
             return None
 
-        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:  # noqa: N802
+        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
             return None
 
-        def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:  # noqa: N802
+        def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
             if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
                 return node.orelse
             return self.generic_visit(node)

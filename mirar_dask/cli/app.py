@@ -118,7 +118,7 @@ def verbosity_option(command: Any) -> Any:
 @click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mirar-dask", prog_name=PROGRAM)
 def app() -> None:
-    """Reduce nights of astronomical images in parallel.
+    r"""Reduce nights of astronomical images in parallel.
 
     \b
     mirar-dask demo                               see it work on a simulated night
