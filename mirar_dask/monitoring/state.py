@@ -1,0 +1,170 @@
+"""The state of a run as a pure fold of its events: what every display shows.
+
+`fold` has no clock, no terminal and no file; the same events give the same state, live or read
+back from a journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from mirar_dask.engine.types import (
+    Event,
+    RecordAdded,
+    RunEnded,
+    RunStarted,
+    TaskFinished,
+    TaskLost,
+    TaskSubmitted,
+)
+from mirar_dask.processors.base.outcome import Record, Status
+
+KEPT_FAILURES = 5
+"""How many of the last failures a state holds; all of them are in the run's records."""
+
+FAILURES = (Status.FAILED, Status.BLOCKED, Status.LOST)
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """How far one step is."""
+
+    done: int = 0
+    """Blocks that passed it."""
+    running: int = 0
+    """Frames of the tasks under way that it is part of."""
+    failed: int = 0
+    """Frames that failed in it, were blocked or were lost."""
+    set_aside: int = 0
+    """Frames that it set aside."""
+    caveats: int = 0
+    """Frames that it has a caveat about."""
+    seconds: float = 0.0
+    """Time that workers spent in it, all together."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """How far a run is."""
+
+    run_id: str = ""
+    started: float | None = None
+    """Seconds since the epoch; None before the run begins."""
+    updated: float | None = None
+    """Time of the last event."""
+    n_frames: int = 0
+    workers: int = 0
+    dashboard: str | None = None
+    steps: Mapping[str, StepState] = field(default_factory=dict)
+    """By name of the step, in the order of the steps."""
+    in_flight: Mapping[int, TaskSubmitted] = field(default_factory=dict)
+    """Tasks under way, by number."""
+    tasks_done: int = 0
+    tasks_lost: int = 0
+    """Tasks that went down with their worker, those that were tried again included."""
+    busy: float = 0.0
+    """Seconds that workers spent in tasks, all together."""
+    failures: tuple[Record, ...] = ()
+    """The last few, the newest at the end."""
+    n_failures: int = 0
+    """Records of failures, all of them."""
+    n_caveats: int = 0
+    """Records of caveats."""
+    counts: Mapping[str, int] | None = None
+    """Frames by status; known at the end."""
+    seconds: float | None = None
+    """How long the run took; known at the end."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over."""
+        return self.counts is not None
+
+
+def steps_of(label: str) -> tuple[str, ...]:
+    """Return the steps that a task's label names."""
+    return tuple(label.split("+"))
+
+
+def fold(state: RunState, event: Event) -> RunState:
+    """Return the state after one more event; the state itself is not changed."""
+    state = replace(state, updated=event.time)
+    match event:
+        case RunStarted():
+            return replace(
+                state,
+                run_id=event.run_id,
+                started=event.time,
+                n_frames=len(event.frames),
+                workers=event.workers,
+                dashboard=event.dashboard,
+                steps={name: StepState() for name in event.steps},
+            )
+        case TaskSubmitted():
+            return replace(
+                state,
+                in_flight={**state.in_flight, event.number: event},
+                steps=_running(state.steps, event.label, len(event.names)),
+            )
+        case TaskFinished():
+            steps = _running(state.steps, event.label, -len(event.names))
+            for step, seconds, n in event.times:
+                at = steps.get(step, StepState())
+                steps[step] = replace(at, done=at.done + n, seconds=at.seconds + seconds)
+            return replace(
+                state,
+                in_flight=_without(state.in_flight, event.number),
+                steps=steps,
+                tasks_done=state.tasks_done + 1,
+                busy=state.busy + event.seconds,
+            )
+        case TaskLost():
+            return replace(
+                state,
+                in_flight=_without(state.in_flight, event.number),
+                steps=_running(state.steps, event.label, -len(event.names)),
+                tasks_lost=state.tasks_lost + 1,
+            )
+        case RecordAdded():
+            return _with_record(state, event.record)
+        case RunEnded():
+            return replace(state, counts=dict(event.counts), seconds=event.seconds, in_flight={})
+
+
+def fold_all(events: Iterable[Event], state: RunState | None = None) -> RunState:
+    """Fold many events, as read back from a journal."""
+    state = state or RunState()
+    for event in events:
+        state = fold(state, event)
+    return state
+
+
+def _running(steps: Mapping[str, StepState], label: str, change: int) -> dict[str, StepState]:
+    after = dict(steps)
+    for name in steps_of(label):
+        if name in after:
+            after[name] = replace(after[name], running=max(0, after[name].running + change))
+    return after
+
+
+def _without(in_flight: Mapping[int, TaskSubmitted], number: int) -> dict[int, TaskSubmitted]:
+    return {key: task for key, task in in_flight.items() if key != number}
+
+
+def _with_record(state: RunState, record: Record) -> RunState:
+    at = state.steps.get(record.step, StepState())
+    n = len(record.names)
+    if record.status in FAILURES:
+        at = replace(at, failed=at.failed + n)
+        state = replace(
+            state,
+            failures=(*state.failures, record)[-KEPT_FAILURES:],
+            n_failures=state.n_failures + 1,
+        )
+    elif record.status is Status.SET_ASIDE:
+        at = replace(at, set_aside=at.set_aside + n)
+    elif record.status is Status.CAVEATS:
+        at = replace(at, caveats=at.caveats + n)
+        state = replace(state, n_caveats=state.n_caveats + 1)
+    return replace(state, steps={**state.steps, record.step: at})
