@@ -54,7 +54,8 @@ def plant_broken_frames(
 
 def _truncated(model: Path, path: Path, night: NightTruth) -> None:
     raw = model.read_bytes()
-    path.write_bytes(raw[: len(raw) * 6 // 10])
+    ny, nx = night.camera.raw_shape(night.shape)
+    path.write_bytes(raw[: -ny * nx])  # half of the pixels, of two bytes each
 
 
 def _empty(model: Path, path: Path, night: NightTruth) -> None:

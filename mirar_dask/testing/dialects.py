@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mirar_dask.testing.camera import Camera, Shape
@@ -34,6 +35,8 @@ class Dialect:
     saturate_key: str | None = "SATURATE"
     filter_of_calibrations: str | None = None
     """FILTER of bias and dark frames; None leaves the key out."""
+    mjd: bool = True
+    """Whether the start of the exposure is given as MJD-OBS too."""
     absent_section: str | None = None
     """Value of the section keys of a camera without overscan; None leaves the keys out."""
     extra: Mapping[str, Value] = field(default_factory=dict)
@@ -65,6 +68,7 @@ DIALECTS: Mapping[str, Dialect] = {
         gain_key="EGAIN",
         noise_key=None,
         saturate_key=None,
+        mjd=False,
         extra={"XBINNING": 1, "YBINNING": 1, "CCD-TEMP": -20.0, "SWCREATE": "simulated"},
     ),
     "lco": Dialect(
@@ -117,6 +121,9 @@ def frame_header(
             ("DATE-OBS", frame.date, "UTC, start of exposure"),
         ]
     )
+    if words.mjd:
+        days = (datetime.fromisoformat(frame.date) - datetime(1858, 11, 17)) / timedelta(days=1)
+        header["MJD-OBS"] = (round(days, 8), "[d] start of exposure")
     for key in words.exptime_keys:
         header[key] = (frame.exptime, "[s] exposure time")
     band = frame.filter or words.filter_of_calibrations

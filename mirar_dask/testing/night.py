@@ -53,7 +53,8 @@ def simulate_night(
     """Simulate a night of raw CCD frames whose truth is known.
 
     A frame depends on the seed, the camera and its own kind, filter, target and number, to the
-    bit: a night with more frames, filters or targets holds the same frames and others besides.
+    bit: a night with more frames, or with filters or targets added behind the others, holds the
+    same frames and others besides.
 
     Parameters
     ----------
