@@ -1,0 +1,211 @@
+"""The folder of the pixel cache: where it is, whether it is used, and who empties it.
+
+Images keep their pixels as npy files in the folder of the one object :data:`cache`. The process
+that set the folder empties it when it ends; processes started by it use the same folder and
+never empty it. The files themselves are made by ``generations``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import parent_process
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import Final
+
+from mirar_dask.data.memory import current_task_memory, task_memory
+from mirar_dask.errors import MirarDaskError
+
+__all__ = [
+    "CACHE_DIR_VARIABLE",
+    "CACHE_KEY_VARIABLE",
+    "SWITCHES",
+    "USE_CACHE",
+    "Cache",
+    "CacheError",
+    "cache",
+    "current_task_memory",
+    "task_memory",
+    "use_cache",
+]
+
+logger = logging.getLogger(__name__)
+
+CACHE_DIR_VARIABLE: Final = "MIRAR_DASK_CACHE_DIR"
+"""Environment variable that tells processes started afterwards which folder to use."""
+CACHE_KEY_VARIABLE: Final = "MIRAR_DASK_CACHE_KEY"
+"""Environment variable with the mark that the folder's owner puts into the names of its files."""
+SWITCHES: Final = ("USE_MIRAR_CACHE", "USE_WINTER_CACHE")
+"""Environment variables that switch the cache off; either is enough."""
+
+_WORDS = {"1": True, "true": True, "yes": True, "on": True}
+_WORDS |= {"0": False, "false": False, "no": False, "off": False}
+_FILE_NAME = re.compile(r"(\.tmp-[0-9a-f]+-)?(?P<key>[0-9a-f]{12})-[0-9a-f]{32}\.npy")
+
+USE_CACHE: bool
+"""Whether the cache is used, as the environment says when the name is looked up."""
+
+
+class CacheError(MirarDaskError):
+    """Raised when the cache has no folder, is switched off, or cannot be written."""
+
+
+def use_cache() -> bool:
+    """Tell whether pixels are kept in files, as the environment says now (default: yes).
+
+    Raises
+    ------
+    CacheError
+        If one of the variables holds another word, or if the two differ.
+    """
+    found = {name: value for name in SWITCHES if (value := os.environ.get(name)) is not None}
+    said = {name: _WORDS.get(value.strip().lower()) for name, value in found.items()}
+    for name, answer in said.items():
+        if answer is None:
+            raise CacheError(
+                f"the environment variable {name} is {found[name]!r}; it must be one of "
+                f"{', '.join(_WORDS)}"
+            )
+    if len(set(said.values())) > 1:
+        given = " and ".join(f"{name}={value}" for name, value in found.items())
+        raise CacheError(f"the environment says {given}; unset one of them or make them agree")
+    return next(iter(said.values()), True) is not False
+
+
+def __getattr__(name: str) -> bool:
+    if name == "USE_CACHE":
+        return use_cache()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Cache:
+    """A folder for the pixels of images.
+
+    ``cache`` of this module is the one that images use; another object of this class holds a
+    folder of its own and changes nothing for them.
+    """
+
+    cache_dir: Path | None = None
+
+    def __init__(self) -> None:
+        self.key = new_key()
+        """Mark in the names of the files that this process and its children make here."""
+        self.ends_early = False
+        """Whether the folder goes with this child process, while its parent lives on."""
+        self._lock = threading.Lock()
+
+    def get_cache_dir(self) -> Path:
+        """Return the folder that was set.
+
+        Raises
+        ------
+        CacheError
+            If none was set, or if the environment switches the cache off.
+        """
+        if not use_cache():
+            raise CacheError(
+                f"the cache is switched off by the environment ({' or '.join(SWITCHES)}), "
+                "but a part of the program asks for its folder"
+            )
+        if self.cache_dir is None:
+            raise CacheError("the cache has no folder yet; call set_cache_dir(path) first")
+        return self.cache_dir
+
+    def set_cache_dir(self, cache_dir: Path | str, *, owned: bool = True) -> None:
+        """Use this folder from now on, and make it if it is not there (readable by us only).
+
+        Parameters
+        ----------
+        cache_dir : Path
+            The folder. It should be on fast storage that all workers share.
+        owned : bool
+            Whether this process removes its cache files, and those of the processes that it
+            starts, from the folder when it ends. A worker that uses the folder of a run passes
+            ``False``.
+        """
+        path = Path(cache_dir).absolute()
+        made = not path.exists()
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise CacheError(f"the cache folder {path} cannot be made: {error.strerror}") from error
+        self._use(path, new_key())
+        if owned:
+            self._empty_at_end(empty_folder, made)
+
+    def ensure_cache_dir(self) -> Path:
+        """Return the folder, and choose one if none was set.
+
+        The folder that a parent process named in the environment comes first, then a private
+        temporary folder, which this process removes when it ends.
+        """
+        if self.cache_dir is None and use_cache():
+            with self._lock:
+                if self.cache_dir is None:
+                    self._choose()
+        return self.get_cache_dir()
+
+    def _choose(self) -> None:
+        named = os.environ.get(CACHE_DIR_VARIABLE)
+        key = os.environ.get(CACHE_KEY_VARIABLE)
+        if named and key and Path(named).is_dir():
+            self._use(Path(named), key)
+        elif named and not key:  # a wish of the user, not the folder of a parent process
+            self.set_cache_dir(named)
+        else:
+            self._use(Path(tempfile.mkdtemp(prefix="mirar_dask-")), new_key())
+            self._empty_at_end(remove_folder)
+
+    def _use(self, path: Path, key: str) -> None:
+        self.cache_dir, self.key, self.ends_early = path, key, False
+        if self is cache:
+            os.environ[CACHE_DIR_VARIABLE] = str(path)
+            os.environ[CACHE_KEY_VARIABLE] = key
+
+    def _empty_at_end(self, function: Callable[..., None], *args: object) -> None:
+        self.ends_early = parent_process() is not None
+        # Runs at the end of the program and of children made by multiprocessing (after their
+        # own children have ended), and never in a process that was forked from this one.
+        Finalize(None, function, (self.cache_dir, self.key, *args), exitpriority=-10)
+
+    def __str__(self) -> str:
+        return f"A cache, with path {self.cache_dir}"
+
+
+def new_key() -> str:
+    """Return a fresh mark for the files of one owner."""
+    return uuid.uuid4().hex[:12]
+
+
+def new_name(key: str) -> str:
+    """Return a file name that no process has used or will use."""
+    return f"{key}-{uuid.uuid4().hex}.npy"
+
+
+def empty_folder(path: Path, key: str, made: bool) -> None:
+    """Remove the cache files of one owner; of a folder that he made, all, and the folder too."""
+    with suppress(OSError):
+        for entry in list(os.scandir(path)):
+            found = _FILE_NAME.fullmatch(entry.name)
+            if found and (made or found["key"] == key):
+                with suppress(OSError):
+                    Path(entry.path).unlink()
+        if made:
+            path.rmdir()
+
+
+def remove_folder(path: Path, key: str) -> None:
+    """Remove a private folder with all that is in it."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+cache = Cache()
+"""The cache of all images of this process."""

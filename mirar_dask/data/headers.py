@@ -1,0 +1,286 @@
+"""The form in which a header travels: small, without loss, parsed only where it is looked at.
+
+The text of a card that nobody touched since it was read travels as it is; a card that was set in
+memory travels as keyword, value and comment, values to the last bit. This module knows the
+inside of astropy's ``Card`` (nothing public tells a card that was read from one that was set),
+and is the only one that does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import pickle
+import re
+import zlib
+from typing import Any, cast
+
+import numpy as np
+from astropy.io.fits import Card, Header
+from astropy.io.fits.card import UNDEFINED, Undefined
+
+LENGTH = 80
+_COMMENTARY = {"", "COMMENT", "HISTORY"}
+_EXACT = {str, int, float, bool, complex}
+_SCALARS = (str, int, float, complex, np.generic, type(None))
+_PLAIN_KEY = re.compile(r"[A-Z0-9_-]{1,8}")
+_MISSING = object()
+_ABSENT = object()
+_UNCLEAR = object()
+
+Place = tuple[int, Any]
+Payload = tuple[str, tuple[tuple[int, int], ...], tuple[Place, ...]]
+"""Text of all untouched cards; place and length of the long ones; place and record of the set."""
+
+
+class TravellingHeader:
+    """A header in its compact form.
+
+    Equal headers give equal objects, in every process. Safe to share: it never changes.
+    """
+
+    __slots__ = ("_digest", "_packed", "_seen")
+
+    def __init__(self, packed: bytes, digest: bytes) -> None:
+        self._packed = packed
+        self._digest = digest
+        self._seen: dict[str, Any] = {}
+
+    def unpack(self) -> Header:
+        """Return a new Header with the same cards."""
+        text, long_cards, set_cards = self._payload()
+        cards = [_text_card(image) for image in _images(text, long_cards, set_cards)]
+        for place, record in set_cards:
+            cards.insert(place, _set_card(record))
+        return _header_of(cards)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of one key as ``Header.get`` does, without parsing the others."""
+        value = self._seen.get(key, _MISSING)
+        if value is _MISSING:
+            value = self._find(key)
+            if value is _ABSENT or isinstance(value, _SCALARS):
+                self._seen[key] = value
+        return default if value is _ABSENT else value
+
+    @property
+    def digest(self) -> bytes:
+        """Hash of the content."""
+        return self._digest
+
+    @property
+    def token(self) -> str:
+        """Hash of the content, the same in every process."""
+        return self._digest.hex()
+
+    def _payload(self) -> Payload:
+        return cast("Payload", marshal.loads(zlib.decompress(self._packed)))
+
+    def _find(self, key: str) -> Any:
+        name = key.strip().upper() if isinstance(key, str) else ""
+        if _PLAIN_KEY.fullmatch(name) and name not in _COMMENTARY:
+            found = _find_plain(self._payload(), name)
+            if found is not _UNCLEAR:
+                return found
+        return self.unpack().get(key, _ABSENT)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TravellingHeader):
+            return NotImplemented
+        return self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TravellingHeader, (self._packed, self._digest)
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + len(self._packed) + len(self._digest) + 96
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return ("mirar_dask.header", self.token)
+
+    def __repr__(self) -> str:
+        return f"TravellingHeader({len(self._packed)} bytes, {self.token[:12]})"
+
+
+def pack_header(header: Header, previous: TravellingHeader | None = None) -> TravellingHeader:
+    """Put a header into its travelling form.
+
+    Parameters
+    ----------
+    header : Header
+        Is not changed, and not parsed further than it was.
+    previous : TravellingHeader, optional
+        An older form of this header; it is returned if nothing changed, which saves packing.
+    """
+    texts: list[str] = []
+    long_cards: list[tuple[int, int]] = []
+    set_cards: list[Place] = []
+    for place, card in enumerate(header.cards):
+        image = _untouched(card)
+        if image is None:
+            set_cards.append((place, _record(card)))
+        else:
+            texts.append(image)
+            if len(image) != LENGTH:
+                long_cards.append((place, len(image)))
+    # Version 2 of marshal: the bytes depend on the values only, not on which objects are shared.
+    payload = marshal.dumps(("".join(texts), tuple(long_cards), tuple(set_cards)), 2)
+    digest = hashlib.blake2b(payload, digest_size=16).digest()
+    if previous is not None and previous.digest == digest:
+        return previous
+    return TravellingHeader(zlib.compress(payload, 1), digest)
+
+
+def _untouched(card: Card) -> str | None:
+    """Return the card's text if that says all there is, else None."""
+    state = card.__dict__
+    image = state["_image"]
+    if image is not None and not (state["_modified"] or state["_valuemodified"]):
+        if not state["_verified"] or state["_value"] is None or state["_valuestring"] is not None:
+            return cast("str", image)  # its value, if it was parsed, came from this text
+        if state["_invalid"]:
+            return cast("str", image)
+        if state["_value"] is UNDEFINED and image.rstrip().endswith(card.comment):
+            return cast("str", image)
+    if state["_keyword"] in _COMMENTARY and isinstance(value := state["_value"], str):
+        # Text and value are the same thing here: one form, whether it was formatted or not.
+        if len(value) <= LENGTH - 8 and value == value.rstrip() and not state["_comment"]:
+            return f"{state['_keyword']:8}{value:{LENGTH - 8}}"
+    return None
+
+
+def _record(card: Card) -> tuple[Any, ...]:
+    """Return keyword, value and comment, or the whole state of a card that has more to it."""
+    keyword = card.keyword
+    state = card.__dict__
+    unread = state["_value"] is None and state["_image"] is not None
+    if unread or state["_valuestring"] or state["_hierarch"] or state["_field_specifier"]:
+        return (tuple(sorted((name, _encoded(value)) for name, value in state.items())),)
+    value = state["_value"] if state["_value"] is not None else card.value
+    return keyword, _encoded(value), state["_comment"] or ""
+
+
+def _encoded(value: Any) -> Any:
+    """Return a value as marshal takes it: what is no plain Python value becomes a tuple."""
+    if type(value) in _EXACT or value is None:
+        return value
+    if isinstance(value, Undefined):
+        return ()
+    if isinstance(value, np.generic) and not isinstance(value, str):
+        return (value.dtype.str, value.tobytes())
+    return (pickle.dumps(value),)
+
+
+def _decoded(value: Any) -> Any:
+    match value:
+        case ():
+            return UNDEFINED
+        case (dtype, content):
+            return np.frombuffer(content, dtype)[0]
+        case (content,):
+            return pickle.loads(content)
+        case _:
+            return value
+
+
+def _images(
+    text: str, long_cards: tuple[tuple[int, int], ...], set_cards: tuple[Place, ...]
+) -> list[str]:
+    """Cut the text into cards."""
+    if not long_cards:
+        return [text[start : start + LENGTH] for start in range(0, len(text), LENGTH)]
+    lengths = dict(long_cards)
+    elsewhere = {place for place, _ in set_cards}
+    images = []
+    start = place = 0
+    while start < len(text):
+        if place not in elsewhere:
+            length = lengths.get(place, LENGTH)
+            images.append(text[start : start + length])
+            start += length
+        place += 1
+    return images
+
+
+_TEXT_STATE = dict(Card.fromstring(" " * LENGTH).__dict__)
+_SET_STATE = dict(Card().__dict__)
+
+
+def _text_card(image: str) -> Card:
+    """Return a card as if it had just been read; its keyword is known if it is a plain one."""
+    card = Card.__new__(Card)
+    card.__dict__ = state = {**_TEXT_STATE, "_image": image}
+    if image[8:10] == "= ":
+        keyword = image[:8].rstrip()
+        # A string with a colon may be a record-valued card: astropy looks at that when asked.
+        if _PLAIN_KEY.fullmatch(keyword) and ": " not in image:
+            state["_keyword"] = keyword
+    elif (keyword := image[:8].rstrip()) in _COMMENTARY:
+        state["_keyword"] = keyword
+    return card
+
+
+def _set_card(record: tuple[Any, ...]) -> Card:
+    """Return a card as it was set in memory."""
+    card = Card.__new__(Card)
+    if len(record) == 1:
+        card.__dict__ = {name: _decoded(value) for name, value in record[0]}
+    else:
+        keyword, value, comment = record
+        card.__dict__ = {
+            **_SET_STATE, "_keyword": keyword, "_value": _decoded(value), "_comment": comment
+        }  # fmt: skip
+    return card
+
+
+def _header_of(cards: list[Card]) -> Header:
+    """Return a header of these very cards, in this order, duplicates and all."""
+    header = Header()
+    header._cards = cards
+    indices, records = header._keyword_indices, header._rvkc_indices
+    for place, card in enumerate(cards):
+        keyword = card.__dict__["_keyword"]
+        if keyword is None or len(keyword) > 8:
+            keyword = Card.normalize_keyword(card.keyword)
+            if card.field_specifier is not None:
+                records[card.rawkeyword].append(place)
+        indices[keyword].append(place)
+    header._modified = False
+    return header
+
+
+def _find_plain(payload: Payload, name: str) -> Any:
+    """Look for a plain keyword; give up where a full parser has to decide."""
+    text, long_cards, set_cards = payload
+    records = [record for _, record in set_cards if len(record) == 1 or record[0] == name]
+    upper = text.upper()
+    if name not in upper:
+        if not records:
+            return _ABSENT
+        if len(records) == 1 and len(records[0]) == 3:
+            value = _decoded(records[0][1])
+            return None if value is UNDEFINED else value
+        return _UNCLEAR
+    if records or long_cards or not text.isascii():
+        return _UNCLEAR
+    position = upper.find(name)
+    while position >= 0:
+        column = position % LENGTH
+        image = text[position - column : position - column + LENGTH]
+        if image[:8] == f"{name:8}" and image[8:10] == "= ":
+            card = Card.fromstring(image)
+            if card.field_specifier is not None:
+                return _UNCLEAR
+            value = card.value
+            return None if value is UNDEFINED else value
+        if image[:8].upper() == "HIERARCH" or (
+            column < 8
+            and not (image[8:10] == "= " and _PLAIN_KEY.fullmatch(image[:8].rstrip()))
+            and image[:8].rstrip() not in _COMMENTARY
+        ):
+            return _UNCLEAR
+        position = upper.find(name, position + 1)
+    return _ABSENT
