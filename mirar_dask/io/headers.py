@@ -1,0 +1,170 @@
+"""Headers as they come from files: read without pixels, odd cards mended without a warning."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
+
+from mirar_dask.io.hdu import CARD, Hdu
+from mirar_dask.io.structure import FitsFile
+
+# What is not printable ASCII has no place in a header; some cameras fill with NUL.
+_PRINTABLE = bytes(32 if b < 32 else b if b < 127 else ord("?") for b in range(256))
+_COMMENTARY = (b"COMMENT ", b"HISTORY ", b"CONTINUE", b" " * 8)
+_KEYWORD = re.compile(rb"[A-Z0-9_-]+ *= ")
+_VALUE = re.compile(
+    rb" *(?:'(?:[^']|'')*'|[TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?)? *(?:/.*)?"
+)
+_OF_THE_FILE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "PCOUNT", "GCOUNT", "GROUPS")
+_STRUCTURE = frozenset({*_OF_THE_FILE, "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "END"})
+_OF_ONE_HDU = ("", "EXTNAME", "EXTVER", "EXTLEVEL", "INHERIT", "NEXTEND")
+
+
+def is_plain_card(card: bytes) -> bool:
+    """Tell whether 80 bytes are a card as the standard has it, at a glance.
+
+    False means that it deserves a closer look, not that it is wrong.
+    """
+    if card[:8] in _COMMENTARY:
+        return True
+    return _KEYWORD.fullmatch(card, 0, 10) is not None and _VALUE.fullmatch(card, 10) is not None
+
+
+def parse_header(raw: bytes) -> fits.Header:
+    """Parse a header's cards; odd ones are mended, or kept as text where that is impossible."""
+    text = raw.translate(_PRINTABLE)
+    header = fits.Header.fromstring(text)
+    if not all(is_plain_card(text[i : i + CARD]) for i in range(0, len(text), CARD)):
+        mend(header)
+    return header
+
+
+def mend(header: fits.Header) -> None:
+    """Repair what can be repaired in a header, in place and silently."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for index, card in enumerate(header.cards):
+            try:
+                card.verify("silentfix+ignore")
+                _ = card.value, card.comment
+                fits.Card.fromstring(card.image).verify("exception")
+            except (VerifyError, ValueError, IndexError):
+                _replace_by_text(header, index, card)
+
+
+def _replace_by_text(header: fits.Header, index: int, card: fits.Card) -> None:
+    """Keep an unreadable value as the string that stands in the file."""
+    image = str(card._image or "").ljust(CARD)
+    keyword = re.sub(r"[^A-Z0-9_-]", "_", image[:8].strip().upper())
+    text = image[8:].lstrip("= ").rstrip()[:60]
+    del header[index]
+    header.insert(index, (keyword, text) if keyword else ("COMMENT", text))
+
+
+def read_header(path: Path | str, hdu: int = 0) -> fits.Header:
+    """Read one header of a file, and no pixel.
+
+    Parameters
+    ----------
+    path : Path
+        A FITS file, plain or compressed; of ``.gz`` and ``.bz2`` no more than the header is
+        decompressed.
+    hdu : int
+        Which header; 0 is the primary one, or the image's where the file's one image is
+        tile-compressed and the primary HDU is empty.
+
+    Raises
+    ------
+    InvalidFitsError
+        If it is not a FITS file, or has no such header.
+    """
+    with FitsFile(path) as file:
+        hdus = list(islice(file.hdus(), max(hdu + 1, 1)))
+        if hdu == 0 and hdus[0].kind == "empty":
+            behind = list(islice(file.hdus(), 1, 3))
+            if [h.kind for h in behind] in (["compressed"], ["compressed", "table"]):
+                return image_header(file, behind[0])
+        if not 0 <= hdu < len(hdus):
+            raise file.error(f"has no HDU {hdu}: it has {len(hdus)}")
+        return image_header(file, hdus[hdu])
+
+
+def image_header(file: FitsFile, hdu: Hdu) -> fits.Header:
+    """Return an HDU's header; of a compressed image the one it had before compression."""
+    if hdu.kind != "compressed":
+        return parse_header(hdu.raw)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with fits.open(file.path, memmap=False, lazy_load_hdus=True) as hdus:
+                header: fits.Header = hdus[hdu.index].header.copy()
+        except (OSError, ValueError, KeyError, IndexError, TypeError, VerifyError) as error:
+            raise file.error(f"holds a compressed image that cannot be read: {error}") from error
+        mend(header)
+    return header
+
+
+def describe_pixels(header: fits.Header, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Make a header read from a file describe the array that the image presents, in place.
+
+    The keys that only say how the file stored it (BZERO, BSCALE, BLANK, checksums) go: beside
+    floats they would be applied a second time, or warned of.
+    """
+    for key in _OF_THE_FILE:
+        header.remove(key, ignore_missing=True, remove_all=True)
+    for i in range(len(shape) + 1, header.get("NAXIS", 0) + 1):
+        header.remove(f"NAXIS{i}", ignore_missing=True)
+    if header.get("EXTNAME") == "COMPRESSED_IMAGE":
+        del header["EXTNAME"]
+    for key in ("XTENSION", "SIMPLE"):
+        header.remove(key, ignore_missing=True)
+    header.insert(0, ("SIMPLE", True, "conforms to FITS standard"))
+    _set_if_new(header, "BITPIX", bitpix_of(dtype))
+    _set_if_new(header, "NAXIS", len(shape))
+    for i, length in enumerate(reversed(shape)):
+        _set_if_new(header, f"NAXIS{i + 1}", length)
+
+
+def bitpix_of(dtype: np.dtype) -> int:
+    """Return how FITS codes a type; an unsigned integer is stored as a signed one of its size."""
+    bits = dtype.itemsize * 8
+    return -bits if dtype.kind == "f" else bits
+
+
+def _set_if_new(header: fits.Header, key: str, value: int) -> None:
+    # A card that is left alone keeps its text and need not be formatted again.
+    if header.get(key) != value:
+        header[key] = value
+
+
+def add_primary_keys(header: fits.Header, primary_header: fits.Header) -> None:
+    """Append to an extension's header what the primary header knows beyond it, in place."""
+    primary = primary_header.copy()
+    drop_structure(primary)
+    texts = {key: {str(x) for x in header[key]} for key in ("COMMENT", "HISTORY") if key in header}
+    known = set(header.keys())
+    for card in primary.cards:
+        if card.keyword in ("COMMENT", "HISTORY"):
+            new = str(card.value) not in texts.get(card.keyword, ())
+        else:
+            new = card.keyword not in known and card.keyword not in _OF_ONE_HDU
+        if new:
+            header.append(card, end=True)
+
+
+def drop_structure(header: fits.Header) -> None:
+    """Remove the keys that say how a file stores an HDU, in place."""
+    for key in list(header.keys()):
+        if is_structural(key):
+            header.remove(key, ignore_missing=True, remove_all=True)
+
+
+def is_structural(key: str) -> bool:
+    """Tell whether a key says how a file stores an HDU, and nothing about what it holds."""
+    return key in _STRUCTURE or (key.startswith("NAXIS") and key[5:].isdecimal())
