@@ -1,0 +1,116 @@
+"""Saving images as FITS files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mirar_dask.data import DataBatch, DataBlock, Image
+from mirar_dask.errors import ProcessorError
+from mirar_dask.paths import BASE_NAME_KEY, LATEST_SAVE_KEY, get_output_path
+from mirar_dask.processors.base_processor import BaseImageProcessor, Processed, Record, names_of
+from mirar_dask.processors.utils.header_values import header_text
+
+DATE_KEY = "DATE"
+
+
+class OutputPathError(ProcessorError):
+    """Raised when two images would be saved under one path; the message names both."""
+
+
+class ImageSaver(BaseImageProcessor):
+    """Save every image under its own name.
+
+    The file is ``<output>/<night>/<output_dir_name>/<BASENAME>``. It is written under a temporary
+    name and renamed, so that nobody sees half of it, and replaces the file of an earlier run. Two
+    images of a batch that have one path are not saved over each other: the second fails.
+
+    Parameters
+    ----------
+    output_dir_name : str
+        Folder below the night's output folder.
+    write_mask : bool
+        Also save the mask as ``<stem>.mask.fits``: 0 where masked, 1 (or the weight, where
+        WGHTPATH names a weight map) where good.
+    output_dir : str or Path, optional
+        Root in place of the output root.
+    compress : bool
+        Compress the tiles of the image (still FITS, readable by the usual programs).
+
+    Notes
+    -----
+    Reads BASENAME, and WGHTPATH for the mask; writes SAVEPATH, the path, and DATE, the time of
+    writing (UTC). Masked pixels are saved as NaN. The pixels stay as they are; those of an
+    uncompressed product are from then on read from it, so that no second copy is kept.
+    """
+
+    base_key = "save"
+    fails_before_changing = True
+
+    def __init__(
+        self,
+        output_dir_name: str,
+        write_mask: bool = False,
+        output_dir: str | Path | None = None,
+        compress: bool = False,
+    ) -> None:
+        super().__init__()
+        self.output_dir_name = output_dir_name
+        self.write_mask = write_mask
+        self.output_dir = None if output_dir is None else Path(output_dir)
+        self.compress = compress
+
+    def description(self) -> str:
+        """Name the folder."""
+        kind = "compressed" if self.compress else "uncompressed"
+        return f"Save {kind} images to folder '{self.output_dir_name}'"
+
+    def changes_keys(self) -> frozenset[str] | None:
+        """Change SAVEPATH and DATE."""
+        return frozenset({LATEST_SAVE_KEY, DATE_KEY})
+
+    def product_path(self, block: DataBlock) -> Path:
+        """Return the path under which an image will be saved, told from its header alone."""
+        return get_output_path(
+            header_text(block, BASE_NAME_KEY),
+            dir_root=self.output_dir_name,
+            sub_dir=self.night_sub_dir or "",
+            output_dir=self.output_dir,
+        )
+
+    def refuse_shared_paths(self, batch: DataBatch[Any]) -> tuple[DataBatch[Any], list[Record]]:
+        """Set apart the images whose path an image before them has; each is one failure."""
+        first: dict[Path, DataBlock] = {}
+        kept, records = [], []
+        for image in batch:
+            path = self.product_path(image)
+            owner = first.setdefault(path, image)
+            if owner is image:
+                kept.append(image)
+                continue
+            error = OutputPathError(
+                f"'{image.get_name()}' (from {', '.join(names_of(image))}) would be saved over "
+                f"'{owner.get_name()}' (from {', '.join(names_of(owner))}) at '{path}'; give "
+                "them different names or folders"
+            )
+            records.append(self.failure(error, names_of(image)))
+        return type(batch)(kept), records
+
+    def process(self, batch: DataBatch[Any]) -> Processed:
+        """Save the images of a batch; one that would be saved over another fails."""
+        kept, records = self.refuse_shared_paths(batch)
+        done = super().process(kept)
+        done.records[:0] = records
+        return done
+
+    def apply_to_image(self, image: Image, context: Any = None) -> Image:
+        """Save one image."""
+        path = self.product_path(image)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.write_mask:
+            self.save_mask_image(image, img_path=path)
+        image[LATEST_SAVE_KEY] = str(path)
+        image[DATE_KEY] = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        self.save_fits(image, path, compress=self.compress)
+        return image
