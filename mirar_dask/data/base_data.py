@@ -122,7 +122,7 @@ class PseudoList(MutableSequence[Item], Generic[Item]):
         for item in items:
             self.append(item)
 
-    def insert(self, index: SupportsIndex, value: Item) -> None:  # type: ignore[override]
+    def insert(self, index: SupportsIndex, value: Item) -> None:
         """Put an item before position ``index``."""
         self._check([value], self._datalist)
         self._datalist.insert(index, value)
@@ -147,11 +147,15 @@ class PseudoList(MutableSequence[Item], Generic[Item]):
         return self._datalist[item]
 
     def __setitem__(self, key: SupportsIndex | slice, value: Any) -> None:
-        items = self._as_items(value) if isinstance(key, slice) else [value]
         kept = list(self._datalist)
         del kept[key]  # raises IndexError before anything is changed
-        self._check(items, kept)
-        self._datalist[key] = items if isinstance(key, slice) else value
+        if isinstance(key, slice):
+            items = self._as_items(value)
+            self._check(items, kept)
+            self._datalist[key] = items
+        else:
+            self._check([value], kept)
+            self._datalist[key] = value
 
     def __delitem__(self, key: SupportsIndex | slice) -> None:
         del self._datalist[key]

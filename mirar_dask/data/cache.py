@@ -14,8 +14,10 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -58,14 +60,47 @@ class CacheError(MirarDaskError):
     """Raised when the cache has no folder, is switched off, or cannot be written."""
 
 
+@dataclass(frozen=True, slots=True)
+class CachePlace:
+    """Where the images of a run keep their pixels, whatever the process that handles them."""
+
+    folder: Path | None
+    """Folder of the run; None if the cache is off."""
+    key: str
+    """Mark in the names of the run's files."""
+
+
+_place: ContextVar[CachePlace | None] = ContextVar("mirar_dask_cache_place", default=None)
+
+
+@contextmanager
+def use_place(place: CachePlace | None) -> Iterator[None]:
+    """Let images of the calling thread keep their pixels in the folder of a run."""
+    token = _place.set(place)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+def current_place() -> CachePlace | None:
+    """Return the folder of the run whose task this thread does, if it does one."""
+    return _place.get()
+
+
 def use_cache() -> bool:
     """Tell whether pixels are kept in files, as the environment says now (default: yes).
+
+    In a task of a run, what the driver's environment said.
 
     Raises
     ------
     CacheError
         If one of the variables holds another word, or if the two differ.
     """
+    place = _place.get()
+    if place is not None:
+        return place.folder is not None
     found = {name: value for name in SWITCHES if (value := os.environ.get(name)) is not None}
     said = {name: _WORDS.get(value.strip().lower()) for name, value in found.items()}
     for name, answer in said.items():

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from mirar_dask.atomic import replacing
-from mirar_dask.data.cache import CacheError, cache, new_name
+from mirar_dask.data.cache import CacheError, cache, current_place, new_name
 
 _live: dict[Path, int] = {}
 """Files in the order in which they were made, and the process that owns each."""
@@ -60,6 +60,9 @@ class LiveFiles:
 
 def fresh_path() -> Path:
     """Return a path in the cache folder that nobody has used."""
+    place = current_place()
+    if place is not None and place.folder is not None:
+        return place.folder / new_name(place.key)
     return cache.ensure_cache_dir() / new_name(cache.key)
 
 
@@ -87,7 +90,7 @@ def write_generation(array: np.ndarray) -> tuple[Path, int, int]:
         with replacing(path) as temporary:
             with temporary.open("wb") as file:
                 file.write(head)
-                file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+                file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
             written = temporary.stat().st_size
             if written != size:
                 raise CacheError(f"{path} has {written} bytes instead of {size}")

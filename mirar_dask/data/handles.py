@@ -146,12 +146,13 @@ def hash_of(value: Any) -> str:
 def hash_of_table(table: pd.DataFrame) -> str:
     """Return a hash of a table's columns, index and values, the same in every process."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, values in (("", table.index), *table.items()):
-        digest.update(repr((name, values.dtype)).encode())
+    columns: list[tuple[Any, Any]] = [("", table.index), *table.items()]
+    for name, values in columns:
         array = values.to_numpy()
+        digest.update(repr((name, values.dtype)).encode())
         if array.dtype.hasobject:
             for value in array:
                 digest.update(hash_of(value).encode())
         else:
-            digest.update(np.ascontiguousarray(array).view(np.uint8))
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()

@@ -8,6 +8,7 @@ and is the only one that does.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import marshal
 import pickle
@@ -78,7 +79,7 @@ class TravellingHeader:
 
     def _find(self, key: str) -> Any:
         name = key.strip().upper() if isinstance(key, str) else ""
-        if _PLAIN_KEY.fullmatch(name) and name not in _COMMENTARY:
+        if _is_plain(name) and name not in _COMMENTARY:
             found = _find_plain(self._payload(), name)
             if found is not _UNCLEAR:
                 return found
@@ -145,22 +146,24 @@ def _untouched(card: Card) -> str | None:
             return cast("str", image)
         if state["_value"] is UNDEFINED and image.rstrip().endswith(card.comment):
             return cast("str", image)
-    if state["_keyword"] in _COMMENTARY and isinstance(value := state["_value"], str):
-        # Text and value are the same thing here: one form, whether it was formatted or not.
-        if len(value) <= LENGTH - 8 and value == value.rstrip() and not state["_comment"]:
-            return f"{state['_keyword']:8}{value:{LENGTH - 8}}"
-    return None
+    keyword, value = state["_keyword"], state["_value"]
+    if keyword not in _COMMENTARY or type(value) is not str or state["_comment"]:
+        return None
+    # Text and value of a HISTORY card say the same: one form, whether it was formatted or not.
+    fits_on_one = len(value) <= LENGTH - 8 and value == value.rstrip()
+    return f"{keyword:8}{value:{LENGTH - 8}}" if fits_on_one else None
 
 
 def _record(card: Card) -> tuple[Any, ...]:
     """Return keyword, value and comment, or the whole state of a card that has more to it."""
-    keyword = card.keyword
     state = card.__dict__
+    keyword = state["_keyword"] if state["_keyword"] is not None else card.keyword
     unread = state["_value"] is None and state["_image"] is not None
     if unread or state["_valuestring"] or state["_hierarch"] or state["_field_specifier"]:
         return (tuple(sorted((name, _encoded(value)) for name, value in state.items())),)
     value = state["_value"] if state["_value"] is not None else card.value
-    return keyword, _encoded(value), state["_comment"] or ""
+    comment = state["_comment"] if state["_comment"] is not None else card.comment
+    return keyword, _encoded(value), comment
 
 
 def _encoded(value: Any) -> Any:
@@ -216,11 +219,16 @@ def _text_card(image: str) -> Card:
     if image[8:10] == "= ":
         keyword = image[:8].rstrip()
         # A string with a colon may be a record-valued card: astropy looks at that when asked.
-        if _PLAIN_KEY.fullmatch(keyword) and ": " not in image:
+        if ": " not in image and _is_plain(keyword):
             state["_keyword"] = keyword
     elif (keyword := image[:8].rstrip()) in _COMMENTARY:
         state["_keyword"] = keyword
     return card
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_plain(keyword: str) -> bool:
+    return _PLAIN_KEY.fullmatch(keyword) is not None
 
 
 def _set_card(record: tuple[Any, ...]) -> Card:
@@ -278,7 +286,7 @@ def _find_plain(payload: Payload, name: str) -> Any:
             return None if value is UNDEFINED else value
         if image[:8].upper() == "HIERARCH" or (
             column < 8
-            and not (image[8:10] == "= " and _PLAIN_KEY.fullmatch(image[:8].rstrip()))
+            and not (image[8:10] == "= " and _is_plain(image[:8].rstrip()))
             and image[:8].rstrip() not in _COMMENTARY
         ):
             return _UNCLEAR

@@ -15,9 +15,10 @@ import sys
 import zlib
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from astropy.io import fits
@@ -89,7 +90,7 @@ class MemoryPixels(Pixels):
 
     array: np.ndarray
 
-    path: ClassVar[None] = None
+    path: Path | None = field(default=None, init=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -115,7 +116,7 @@ class MemoryPixels(Pixels):
 
     def token(self) -> tuple[Any, ...]:
         """Return a hash of the pixels."""
-        content = np.ascontiguousarray(self.array).reshape(-1).view(np.uint8)
+        content = np.ascontiguousarray(self.array).reshape(-1).view(np.uint8).data
         digest = hashlib.blake2b(content, digest_size=16).hexdigest()
         return ("memory", self.shape, self.dtype.str, digest)
 
@@ -151,6 +152,10 @@ class NpyPixels(Pixels):
         if self._owner is not None:
             self._owner.release()
 
+    def adopt(self) -> NpyPixels:
+        """Return these pixels as ours: the file goes with the last reference to the result."""
+        return replace(self, _owner=Owner(self.path))
+
     def read(self) -> np.ndarray:
         """Read the file."""
         return self._read(0, self.shape)
@@ -176,7 +181,7 @@ class NpyPixels(Pixels):
             fill(file, out, self.path)
         return out
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
         try:
             file = self.path.open("rb", buffering=0)
         except FileNotFoundError as error:
@@ -335,7 +340,7 @@ class MovedPixels(Pixels):
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    path: ClassVar[None] = None
+    path: Path | None = field(default=None, init=False, repr=False)
 
     def read(self) -> np.ndarray:
         """Raise: there are none."""
@@ -353,7 +358,7 @@ class MovedPixels(Pixels):
         self.read()
 
 
-_DISK_TYPES = {
+_DISK_TYPES: dict[int, np.dtype] = {
     8: np.dtype("u1"),
     16: np.dtype(">i2"),
     32: np.dtype(">i4"),

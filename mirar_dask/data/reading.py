@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,12 +34,12 @@ class Stamp(NamedTuple):
     @classmethod
     def of(cls, path: Path | int) -> Stamp:
         """Return the stamp of a path or of an open file."""
-        status = os.stat(path)
+        status = os.stat(path)  # noqa: PTH116  # takes an open file too
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @contextmanager
-def unchanged(path: Path, stamp: Stamp) -> Iterator[BinaryIO]:
+def unchanged(path: Path, stamp: Stamp) -> Iterator[FileIO]:
     """Open a file for reading if it is still the one with this stamp.
 
     Raises
@@ -68,7 +69,7 @@ def _difference(wanted: Stamp, found: Stamp) -> str:
     return "another file took its place"
 
 
-def fill(file: BinaryIO, array: np.ndarray, path: Path) -> None:
+def fill(file: FileIO, array: np.ndarray, path: Path) -> None:
     """Read as many bytes as a contiguous array has room for into that array.
 
     Raises
@@ -76,7 +77,7 @@ def fill(file: BinaryIO, array: np.ndarray, path: Path) -> None:
     InvalidFitsError
         If the file ends before.
     """
-    room = memoryview(array.reshape(-1).view(np.uint8))
+    room = array.reshape(-1).view(np.uint8).data
     while len(room):
         count = file.readinto(room)
         if not count:
@@ -95,7 +96,7 @@ def loaded_dtype(disk_dtype: np.dtype, bscale: float = 1.0, bzero: float = 0.0) 
 
 
 def read_scaled(
-    file: BinaryIO,
+    file: FileIO,
     out: np.ndarray,
     path: Path,
     *,
