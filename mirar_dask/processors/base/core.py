@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -263,14 +264,14 @@ class BaseProcessor:
 
     def process(self, batch: DataBatch) -> Processed:
         """Do the operation on one batch; what fails is reported, never raised."""
-        before = None if self.fails_before_changing else [block.handle() for block in batch]
+        before = None if self.fails_before_changing else deepcopy(batch)
         records: list[Record] = []
         with collect_caveats() as caveats:
             try:
                 after: DataBatch | None = self.apply(batch)
             except NoncriticalProcessingError as exc:
                 records.append(self.failure(exc, names_of(batch), status=Status.CAVEATS))
-                after = batch if before is None else type(batch)([b.open() for b in before])
+                after = batch if before is None else before
             except CONTAINED as exc:
                 records.append(self.failure(exc, names_of(batch)))
                 after = None
@@ -379,7 +380,8 @@ class BaseProcessor:
         """Make a record, with its rendered report, of an exception."""
         report = ErrorReport(exception, type(self).__module__, list(names))
         logger.debug("%s: %s", self.step_name, report.generate_full_traceback())
-        return Record(names, status, self.step_name, reason_of(exception), report)
+        reason = " ".join(f"{report.error_name}: {report.message}".split())
+        return Record(names, status, self.step_name, reason, report)
 
 
 class CleanupProcessor(BaseProcessor):
@@ -398,21 +400,6 @@ def names_of(subject: DataBlock | DataBatch | Sequence[str]) -> tuple[str, ...]:
     if isinstance(subject, DataBatch):
         return tuple(dict.fromkeys(name for block in subject for name in names_of(block)))
     return tuple(subject)
-
-
-def reason_of(exception: BaseException) -> str:
-    """One line for an exception: its class and its message; never raises."""
-    try:
-        # str() of a KeyError quotes its message as if it were a key.
-        text = (
-            str(exception.args[0])
-            if isinstance(exception, KeyError) and exception.args
-            else str(exception)
-        )
-    except Exception:  # a broken __str__ must not cost the report
-        text = "(its message cannot be shown)"
-    line = " ".join(text.split())
-    return f"{type(exception).__name__}: {line}" if line else type(exception).__name__
 
 
 def separate_headers(batch: DataBatch) -> None:

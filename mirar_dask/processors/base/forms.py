@@ -101,9 +101,3 @@ def regroup_of(cls: type) -> Regroup:
     """Tell what a processor class does to the list of batches."""
     method = getattr(cls, "update_dataset", None)
     return getattr(method, "regroup", Regroup.FREE)
-
-
-def overrides(cls: type, name: str, at_least_as_derived_as: str) -> bool:
-    """Whether `name` is overridden in the same class as another method, or in a subclass."""
-    mine, other = _rank(cls, name), _rank(cls, at_least_as_derived_as)
-    return mine is not None and (other is None or mine <= other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from mirar_dask.processors.base.core import (
     BaseProcessor,
     DuplicationError,
     names_of,
-    reason_of,
     separate_headers,
 )
 from mirar_dask.processors.base.forms import Form, Regroup, default_hook, regroups
@@ -134,6 +134,8 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
             records += new
             if after is not None:
                 kept.append(after)
+        if not kept and len(batch):
+            return Processed(None, records)
         result = type(batch)(kept)
         separate_headers(result)
         try:
@@ -163,12 +165,12 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
         failed = self.failure(exception, blocked)
         return [
             Record((), Status.FAILED, self.step_name, failed.reason, failed.report),
-            Record(blocked, Status.BLOCKED, self.step_name, reason_of(exception)),
+            Record(blocked, Status.BLOCKED, self.step_name, failed.reason),
         ]
 
     def process_image(self, image: Image, context: Any = None) -> tuple[Image | None, list[Record]]:
         """Do the operation on one image; what fails is reported, never raised."""
-        before = None if self.fails_before_changing else image.handle()
+        before = None if self.fails_before_changing else deepcopy(image)
         names = names_of(image)
         records: list[Record] = []
         with collect_caveats() as caveats:
@@ -177,7 +179,7 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
                     after: Image | None = self.apply_to_image(image, context)
                 else:
                     after = self.apply_to_image(image)
-                if not isinstance(after, Image):
+                if not isinstance(after, DataBlock):
                     raise ProcessorError(
                         f"{type(self).__name__}.apply_to_image returned "
                         f"{type(after).__name__}, not an Image"
@@ -185,7 +187,7 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
                 self.write_history(after)
             except NoncriticalProcessingError as exc:
                 records.append(self.failure(exc, names, status=Status.CAVEATS))
-                after = image if before is None else before.open()
+                after = image if before is None else before
             except CONTAINED as exc:
                 records.append(self.failure(exc, names))
                 after = None

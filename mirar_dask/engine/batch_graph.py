@@ -1,0 +1,382 @@
+"""One batch in one segment: which of its images and contexts can be worked on now.
+
+Pure bookkeeping, no clock, no processes: `ready` says what can be done, `absorb` is told what
+came back. `Flow` asks it and makes tasks of its answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mirar_dask.data.image_data import ImageHandle
+from mirar_dask.engine.expand import Context, Expansion, Leaf, Split, needs_measuring
+from mirar_dask.engine.order import Order, Rank
+from mirar_dask.engine.release import FileLedger
+from mirar_dask.engine.travel import files_of
+from mirar_dask.engine.types import Bunch, Link
+from mirar_dask.processors.base.outcome import Record, Status
+from mirar_dask.processors.base_processor import BaseProcessor, ProcessorWithCache
+
+@dataclass(slots=True)
+class Leg:
+    """A stretch of an image's chain that one task does without a stop."""
+
+    graph: BatchGraph
+    position: int
+    links: tuple[Link, ...]
+    measures: tuple[int, ...]
+    for_bands: bool
+
+
+@dataclass(slots=True)
+class ContextState:
+    """How far a context has come."""
+
+    plan: Context
+    waits_for: set[int]
+    inputs: dict[int, ImageHandle] = field(default_factory=dict)
+    scales: dict[int, float] = field(default_factory=dict)
+    bands: dict[int, Any] = field(default_factory=dict)
+    n_bands: int = 0
+    """Number of tasks among which the rows are divided; 0 for one that does it all."""
+    asked: bool = False
+    done: bool = False
+    failed: bool = False
+    value: Any = None
+    reason: str = ""
+    users_left: set[int] = field(default_factory=set)
+
+
+class BatchGraph:
+    """The state of one batch in one segment.
+
+    Parameters
+    ----------
+    steps : sequence of BaseProcessor
+        All steps of the run.
+    batch : Bunch
+        The images as they entered.
+    order : Order
+        Place of the batch.
+    expansion : Expansion
+        What is to be done.
+    segment : int
+        Number of the segment.
+    ledger : FileLedger
+        Told which files are needed.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[BaseProcessor],
+        batch: Bunch,
+        order: Order,
+        expansion: Expansion,
+        segment: int,
+        ledger: FileLedger,
+    ) -> None:
+        self.steps, self.batch, self.order, self.segment = steps, batch, order, segment
+        self.expansion, self.ledger = expansion, ledger
+        self.chains = expansion.chains
+        self.values: list[ImageHandle | None] = list(batch.members)  # type: ignore[arg-type]
+        for handle in batch.members:
+            ledger.hold(handle.files)
+        self.done_links = [0] * len(self.chains)
+        self.tapped: list[set[int]] = [set() for _ in self.chains]
+        """Numbers of links at which an image was handed to the contexts that want it."""
+        self.failed_after: dict[int, int] = {}
+        """Position -> number of links passed when the image failed or was set aside."""
+        self.finished: set[int] = set()
+        self.under_way: set[int] = set()
+        self.records: list[Record] = []
+        self._to_look_at = dict.fromkeys(range(len(self.chains)))
+        """Positions whose next leg may have become ready; the others need not be asked."""
+        self._waiting: set[int] = set()
+        """Positions that wait for a context."""
+        self._leaf_of = {p: n for n, leaf in enumerate(expansion.leaves) for p in leaf.positions}
+        self._still_out = [len(leaf.positions) for leaf in expansion.leaves]
+        self._full_leaves: list[int] = []
+        self.contexts = {name: self._state(plan) for name, plan in expansion.contexts.items()}
+        for position, chain in enumerate(self.chains):
+            for done, handle in chain.ahead.items():
+                self._hand_over(position, done, handle)
+            self._finish_if_done(position)
+
+    # -- what can be done ---------------------------------------------------------------------
+
+    def ready_legs(self) -> list[Leg]:
+        """Legs whose contexts are there; each is returned once."""
+        legs = []
+        looked_at, self._to_look_at = self._to_look_at, {}
+        for position in looked_at:
+            if position in self.finished or position in self.under_way:
+                continue
+            stop, links, wanted = self._next_leg(position)
+            lacking = next((state for state in wanted if state.failed), None)
+            if lacking is not None:
+                self._block(position, lacking)
+                if position in self.finished:
+                    continue
+                stop, links, wanted = self._next_leg(position)
+            if all(state.done for state in wanted):
+                self.under_way.add(position)
+                legs.append(Leg(self, position, links, *self._wants(position, stop)))
+            else:
+                self._waiting.add(position)
+        return legs
+
+    def _next_leg(self, position: int) -> tuple[int, tuple[Link, ...], list[ContextState]]:
+        stop = self._next_stop(position)
+        links = tuple(self.chains[position].links[self.done_links[position] : stop])
+        return stop, links, [self.contexts[link.context] for link in links if link.context]
+
+    def _look_again(self) -> None:
+        """Ask those that wait for a context again."""
+        self._to_look_at.update(dict.fromkeys(sorted(self._waiting)))
+        self._waiting.clear()
+
+    def ready_contexts(self) -> list[ContextState]:
+        """Contexts whose inputs are there; each is returned once."""
+        found = []
+        for state in self.contexts.values():
+            if state.done or state.asked or state.waits_for:
+                continue
+            state.asked = True
+            if not self._too_few(state):
+                found.append(state)
+        return found
+
+    def ready_leaves(self) -> list[tuple[Bunch, Leaf, Order]]:
+        """Batches whose images have all arrived; each is returned once."""
+        found = []
+        for number in self._full_leaves:
+            leaf = self.expansion.leaves[number]
+            members = tuple(v for p in leaf.positions if (v := self.values[p]) is not None)
+            if members:
+                found.append((Bunch(members), leaf, self.leaf_order(leaf)))
+        self._full_leaves = []
+        return found
+
+    def pending_keys(self) -> set[Any] | None:
+        """Keys, at the regroup behind, of images still on their way; None if not all are known."""
+        keys: set[Any] = set()
+        for number, leaf in enumerate(self.expansion.leaves):
+            if self._still_out[number]:
+                if leaf.group_keys is None:
+                    return None
+                keys.update(leaf.group_keys)
+        return keys
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image has come to the end of its chain."""
+        return len(self.finished) == len(self.chains)
+
+    # -- what came back -----------------------------------------------------------------------
+
+    def absorb_leg(
+        self,
+        leg: Leg,
+        image: ImageHandle | None,
+        scales: dict[int, float],
+        passed: int = 0,
+    ) -> None:
+        """Take in what became of a leg.
+
+        Parameters
+        ----------
+        leg : Leg
+            The leg.
+        image : ImageHandle or None
+            The image at its end; None if it failed.
+        scales : dict
+            What was measured, by step.
+        passed : int
+            Number of links of the leg that it passed before it failed.
+        """
+        position = leg.position
+        self.under_way.discard(position)
+        start = self.done_links[position]
+        if image is None:
+            self.failed_after[position] = start + passed
+            self._finish(position)
+            return
+        self._replace(position, image)
+        done = self.done_links[position] = start + len(leg.links)
+        if done in self.chains[position].taps and done not in self.tapped[position]:
+            self._hand_over(position, done, image, scales)
+        self._to_look_at[position] = None
+        self._finish_if_done(position)
+
+    def resolve(self, state: ContextState, value: Any) -> None:
+        """Note that a context is there."""
+        state.done, state.value = True, value
+        self.ledger.hold(files_of(value))
+        self._release_inputs(state)
+        self._release_if_unused(state)
+        self._look_again()
+
+    def fail_context(self, state: ContextState, reason: str) -> None:
+        """Note that a context will never be there; the images that need it are blocked."""
+        state.done, state.failed, state.reason = True, True, reason
+        self._release_inputs(state)
+        self._look_again()
+
+    def leaf_order(self, leaf: Leaf) -> Order:
+        """Place of a batch that leaves."""
+        return self.order.then(*[self._rank_of(split) for split in leaf.splits])
+
+    # -- bookkeeping --------------------------------------------------------------------------
+
+    def _state(self, plan: Context) -> ContextState:
+        state = ContextState(plan, set(plan.frames), users_left=set(plan.users))
+        if plan.kind == "none":
+            state.done = True
+        elif plan.kind == "failed":
+            state.done = state.failed = True
+            state.reason = plan.records[0].reason
+            self.records.append(plan.records[0])
+        return state
+
+    def _hand_over(
+        self,
+        position: int,
+        done: int,
+        image: ImageHandle,
+        scales: dict[int, float] | None = None,
+    ) -> None:
+        """Give an image to the contexts that want it as it is after so many links."""
+        self.tapped[position].add(done)
+        for name in self.chains[position].taps[done]:
+            state = self.contexts[name]
+            if position not in state.waits_for:
+                continue
+            state.waits_for.discard(position)
+            state.inputs[position] = image
+            self.ledger.hold(image.files)
+            if scales and state.plan.step in scales:
+                state.scales[position] = scales[state.plan.step]
+
+    def _end(self, position: int) -> int:
+        chain = self.chains[position]
+        return len(chain.links) if chain.useless_from is None else chain.useless_from
+
+    def _open_taps(self, position: int) -> list[int]:
+        tapped = self.tapped[position]
+        return [n for n in self.chains[position].taps if n not in tapped]
+
+    def _next_stop(self, position: int) -> int:
+        return min([*self._open_taps(position), self._end(position)])
+
+    def _wants(self, position: int, stop: int) -> tuple[tuple[int, ...], bool]:
+        """Steps that measure an image at a stop, and whether bands are read of it there."""
+        if stop in self.tapped[position]:
+            return (), False
+        plans = [self.contexts[name].plan for name in self.chains[position].taps.get(stop, ())]
+        combined = [plan for plan in plans if plan.kind == "frames"]
+        measured = tuple(plan.step for plan in combined if needs_measuring(self.steps, plan))
+        return measured, bool(combined)
+
+    def _too_few(self, state: ContextState) -> bool:
+        """Fail a master of which too few frames are left."""
+        step = self.steps[state.plan.step]
+        if state.plan.kind != "frames" or not isinstance(step, ProcessorWithCache):
+            return False
+        least = max(1, step.min_inputs)
+        found, wanted = len(state.inputs), len(state.plan.frames)
+        if found < least:
+            if step.missing == "skip":
+                self.resolve(state, None)
+                return True
+            exc = step.missing_error(
+                f"of {wanted} {step.base_key} frames {found} are left, need {least}"
+            )
+            self.records.append(step.failure(exc, ()))
+            self.fail_context(state, self.records[-1].reason)
+            return True
+        if found < wanted:
+            names = tuple(n for image in state.inputs.values() for n in image.names)
+            why = f"master made of {found} of {wanted} frames: the others failed before"
+            self.records.append(Record(names, Status.CAVEATS, step.step_name, why))
+        return False
+
+    def _block(self, position: int, state: ContextState) -> None:
+        """End the chain of an image before the step whose context is missing."""
+        chain = self.chains[position]
+        chain.exit, chain.blocked_by = None, state.plan.name
+        chain.links = [link for link in chain.links if link.step < state.plan.step]
+        chain.taps = {n: names for n, names in chain.taps.items() if n <= len(chain.links)}
+        done = self.done_links[position]
+        needed = max([*self._open_taps(position), done])
+        for n in range(len(chain.links), needed, -1):
+            link = chain.links[n - 1]
+            if self.steps[link.step].writes_products and not link.history_only:
+                needed = n
+                break
+        chain.useless_from = needed
+        self._finish_if_done(position)
+
+    def _finish_if_done(self, position: int) -> None:
+        if self.done_links[position] >= self._end(position) and not self._open_taps(position):
+            self._finish(position)
+
+    def _finish(self, position: int) -> None:
+        """Note that the chain of an image has ended, and how."""
+        self.finished.add(position)
+        number = self._leaf_of.get(position)
+        if number is not None:
+            self._still_out[number] -= 1
+            if not self._still_out[number]:
+                self._full_leaves.append(number)
+        chain = self.chains[position]
+        failed = position in self.failed_after
+        if not failed and chain.blocked_by is not None:
+            state = self.contexts[chain.blocked_by]
+            step = self.steps[state.plan.step].step_name
+            names = self.batch.members[position].names
+            self.records.append(Record(tuple(names), Status.BLOCKED, step, state.reason))
+        elif not failed and chain.exit is not None:
+            self.records.append(chain.exit)
+        for state in self.contexts.values():
+            state.waits_for.discard(position)
+            state.users_left.discard(position)
+            self._release_if_unused(state)
+        if failed or chain.blocked_by is not None or chain.exit is not None:
+            self.failed_after.setdefault(position, len(chain.links))
+            self._replace(position, None)
+
+    def _replace(self, position: int, image: ImageHandle | None) -> None:
+        before = self.values[position]
+        if image is not None:
+            self.ledger.hold(image.files)
+        if before is not None:
+            self.ledger.drop(before.files)
+        self.values[position] = image
+
+    def _release_inputs(self, state: ContextState) -> None:
+        for image in state.inputs.values():
+            self.ledger.drop(image.files)
+        for band in state.bands.values():
+            self.ledger.drop(files_of(band))
+        state.inputs.clear()
+        state.bands.clear()
+        state.waits_for.clear()
+
+    def _release_if_unused(self, state: ContextState) -> None:
+        if state.done and not state.users_left and state.value is not None:
+            self.ledger.drop(files_of(state.value))
+            state.value = None
+
+    def _rank_of(self, split: Split) -> Rank:
+        def rank() -> int | None:
+            for position in split.positions:
+                if self.failed_after.get(position, split.links_done) >= split.links_done:
+                    passed = (
+                        position in self.finished or self.done_links[position] >= split.links_done
+                    )
+                    return position if passed else None
+            return split.positions[0]
+
+        return rank

@@ -1,0 +1,331 @@
+"""DaskEngine: asks `Flow` for tasks, submits them, and takes in what comes back.
+
+Finished work lives here, unfinished work with Dask: every outcome is taken in as it completes and
+its future is released, so a worker that dies costs the tasks that it was running and nothing
+else. The driver alone retries.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, Future, as_completed
+
+from mirar_dask.data import Dataset
+from mirar_dask.data.cache import use_place
+from mirar_dask.engine.flow import Flow
+from mirar_dask.engine.opening import Loaded, open_night
+from mirar_dask.engine.places import RunPlace
+from mirar_dask.engine.plugin import MEMORY, BenchPlugin
+from mirar_dask.engine.tally import frame_statuses
+from mirar_dask.engine.task import Bench, execute_remote
+from mirar_dask.engine.types import (
+    Bunch,
+    LoadWork,
+    Outcome,
+    RecordAdded,
+    RunEnded,
+    RunResult,
+    RunSettings,
+    RunStarted,
+    Task,
+    TaskFinished,
+    TaskLost,
+    TaskSubmitted,
+)
+from mirar_dask.errors import ErrorStack
+from mirar_dask.paths import current_roots, use_roots
+from mirar_dask.processors.base.outcome import Record, Row, Status, error_stack
+from mirar_dask.processors.base_processor import BaseProcessor
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How often a task is tried whose worker dies."""
+AHEAD = 1
+"""Tasks handed to a worker beside those that it can run at once, so that it never waits."""
+
+
+class DaskEngine:
+    """Takes a dataset through steps on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected to the cluster; the caller closes it.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def apply(
+        self, processors: Sequence[BaseProcessor], dataset: Dataset
+    ) -> tuple[Dataset, ErrorStack]:
+        """Run the steps and return mirar's pair."""
+        result = self.run(processors, dataset, RunSettings())
+        return result.dataset, result.errors
+
+    def run(
+        self, steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings
+    ) -> RunResult:
+        """Run the steps; what fails in them is in the result, never raised.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the user interrupts; what was under way is cancelled and the cache emptied first.
+        """
+        roots = settings.roots or current_roots()
+        with RunPlace(settings) as place, use_roots(roots), use_place(place.cache):
+            return _Run(self.client, settings, place).go(steps, dataset)
+
+
+@dataclass
+class _Flight:
+    """A task on a worker."""
+
+    task: Task
+    attempt: int
+
+
+@dataclass
+class _Run:
+    """One run on one client."""
+
+    client: Client
+    settings: RunSettings
+    place: RunPlace
+    flying: dict[Future, _Flight] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    announced: int = 0
+
+    def __post_init__(self) -> None:
+        # Unique even where the caller gives every run one name: a plugin of a name that a worker
+        # knows would silently keep its old steps.
+        self.key = f"{self.settings.run_id}-{self.place.cache.key or id(self)}"
+        self.completed = as_completed(with_results=False, raise_errors=False, loop=self.client.loop)
+
+    def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
+        start = time.perf_counter()
+        opened = open_night(steps, dataset, self.settings, self._loader(steps))
+        planned = time.perf_counter()
+        self.note(opened.records)
+        rows = dict(opened.rows)
+        with self._benches(opened.steps):
+            threads = self._threads()
+            names = tuple(step.step_name for step in opened.steps)
+            self.settings.announce(
+                RunStarted(
+                    self.settings.run_id, time.time(), names, opened.frames, threads,
+                    self.client.dashboard_link,
+                )
+            )  # fmt: skip
+            bunches = [Bunch.of(batch) for batch in opened.dataset]
+            flow = Flow(opened.steps, bunches, threads, start=opened.next_step)
+            try:
+                self._drive(flow)
+            except BaseException:
+                self.client.cancel(list(self.flying), force=True)
+                raise
+        rows.update(flow.tables())
+        for number, found in sorted(rows.items()):
+            self.note(opened.steps[number].save_table(found))
+        result = Dataset([bunch.open() for bunch in flow.results()])
+        result = self.place.keep(result)
+        self._remove(flow.garbage())
+        end = time.perf_counter()
+        frames = frame_statuses(opened.frames, self.records, result)
+        phases = {"plan": planned - start, "reduce": end - planned}
+        done = RunResult(result, tuple(self.records), frames, phases, error_stack(self.records))
+        self.settings.announce(RunEnded(done.counts(), end - start, time.time()))
+        return done
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def _drive(self, flow: Flow) -> None:
+        while True:
+            self.note(flow.records[self.announced :])
+            self.announced = len(flow.records)
+            if self.settings.fail_fast and _any_failed(self.records):
+                flow.stop()
+            self._fill(flow)
+            if not self.flying:
+                break
+            future = next(self.completed)
+            self._take_in(flow, future)
+            self._remove(flow.garbage())
+        self.note(flow.records[self.announced :])
+        self.announced = len(flow.records)
+
+    def _fill(self, flow: Flow) -> None:
+        """Hand out tasks until every worker has one in hand."""
+        threads = self._threads()
+        flow.packing.slots = max(1, threads)
+        while len(self.flying) < threads + AHEAD * max(1, self._workers()):
+            task = flow.next_task()
+            if task is None:
+                return
+            self._submit(task, 0)
+
+    def _submit(self, task: Task, attempt: int) -> None:
+        future = self.client.submit(
+            execute_remote,
+            self.key,
+            task,
+            key=(task.label, f"{self.key}-{task.number}", attempt),
+            pure=False,
+            retries=0,
+            priority=task.urgency,
+            resources={MEMORY: self._memory_for(task)},
+        )
+        self.flying[future] = _Flight(task, attempt)
+        self.completed.add(future)
+        self.settings.announce(
+            TaskSubmitted(task.label, task.number, attempt, task.names, time.time())
+        )
+
+    def _take_in(self, flow: Flow, future: Future) -> None:
+        flight = self.flying.pop(future)
+        task = flight.task
+        outcome, reason = _outcome_of(future)
+        future.release()
+        if outcome is not None:
+            times = tuple(
+                (flow.steps[t.step].step_name, t.seconds, t.n) for t in outcome.times
+            )
+            flow.absorb(task, outcome)
+            self.settings.announce(
+                TaskFinished(
+                    task.label, task.number, flight.attempt, task.names, outcome.worker,
+                    outcome.seconds, times, time.time(),
+                )
+            )  # fmt: skip
+            return
+        again = task.repeatable and flight.attempt + 1 < ATTEMPTS
+        if not task.repeatable:
+            reason = f"lost after side effect: {reason}"
+        logger.warning("task %s: %s%s", task.label, reason, "; trying again" if again else "")
+        self.settings.announce(
+            TaskLost(
+                task.label, task.number, flight.attempt, task.names, reason, again, time.time()
+            )
+        )
+        if again:
+            self._submit(task, flight.attempt + 1)
+        else:
+            flow.lose(task, f"{reason} ({flight.attempt + 1} attempts)")
+
+    # -- the cluster --------------------------------------------------------------------------
+
+    @contextmanager
+    def _benches(self, steps: Sequence[BaseProcessor]) -> Iterator[None]:
+        """Give every worker the steps; take them away again at the end."""
+        bench = Bench(
+            steps,
+            self.settings.roots or current_roots(),
+            self.place.cache,
+            budget=self._budget(),
+        )
+        plugin = BenchPlugin(self.key, bench)
+        self.client.register_plugin(plugin)
+        try:
+            yield
+        finally:
+            try:
+                self.client.unregister_worker_plugin(plugin.name)
+            except Exception as exc:  # the cluster may be what failed
+                logger.debug("could not take the steps away: %s", exc)
+
+    def _info(self) -> dict[str, Any]:
+        return dict(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def _workers(self) -> int:
+        return max(1, len(self._info()))
+
+    def _threads(self) -> int:
+        return max(1, sum(int(worker["nthreads"]) for worker in self._info().values()))
+
+    def _budget(self) -> int:
+        """Bytes of unpublished pixels that a task may hold: a third of a thread's share."""
+        limits = [
+            int(worker["memory_limit"]) // max(1, int(worker["nthreads"]))
+            for worker in self._info().values()
+            if worker.get("memory_limit")
+        ]
+        return min(limits, default=6 << 30) // 3
+
+    def _memory_for(self, task: Task) -> int:
+        """What a task reserves; never more than the largest worker has, or it would never run."""
+        most = max(
+            (float(worker["resources"].get(MEMORY, math.inf)) for worker in self._info().values()),
+            default=math.inf,
+        )
+        return int(min(task.memory, most))
+
+    def _loader(self, steps: Sequence[BaseProcessor]) -> Any:
+        def load(number: int, paths: Sequence[Path]) -> Loaded:
+            with self._benches(steps):
+                size = max(1, math.ceil(len(paths) / (8 * self._threads())))
+                packs = [tuple(paths[i : i + size]) for i in range(0, len(paths), size)]
+                loaded: list[Any] = [None] * len(packs)
+                for place, pack in enumerate(packs):
+                    names = tuple(path.name for path in pack)
+                    self._submit(
+                        Task(steps[number].step_name, -1 - place, LoadWork(number, pack), names, 0),
+                        0,
+                    )
+                while self.flying:
+                    self._take_loaded(next(self.completed), steps[number], loaded)
+                return loaded
+
+        return load
+
+    def _take_loaded(self, future: Future, step: BaseProcessor, loaded: list[Any]) -> None:
+        flight = self.flying.pop(future)
+        outcome, reason = _outcome_of(future)
+        future.release()
+        place = -1 - flight.task.number
+        if outcome is not None:
+            images = [handle.open() for bunch in outcome.batches for handle in bunch.members]
+            loaded[place] = (images, list(outcome.records))
+        elif flight.attempt + 1 < ATTEMPTS:
+            self._submit(flight.task, flight.attempt + 1)
+        else:
+            lost = Record(flight.task.names, Status.LOST, step.step_name, reason)
+            loaded[place] = ([], [lost])
+
+    # -- small things -------------------------------------------------------------------------
+
+    def note(self, records: Sequence[Record]) -> None:
+        """Keep records and announce them."""
+        for record in records:
+            self.records.append(record)
+            self.settings.announce(RecordAdded(record, time.time()))
+
+    def _remove(self, files: Sequence[Path]) -> None:
+        for path in files:
+            path.unlink(missing_ok=True)
+
+
+def _outcome_of(future: Future) -> tuple[Outcome | None, str]:
+    """Return the outcome of a future that completed, or why there is none."""
+    if future.status == "finished":
+        try:
+            return future.result(), ""
+        except Exception as exc:  # the worker died before its result was fetched
+            return None, f"its result was lost ({type(exc).__name__}: {exc})"
+    if future.status == "error":
+        exc = future.exception()
+        return None, f"{type(exc).__name__}: {exc}".splitlines()[0]
+    return None, f"it was {future.status}"
+
+
+def _any_failed(records: Sequence[Record]) -> bool:
+    return any(record.status in (Status.FAILED, Status.LOST) for record in records)

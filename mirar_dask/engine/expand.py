@@ -1,0 +1,358 @@
+"""Turns a batch that enters a segment into chains of images and the contexts that they need.
+
+A pure function of headers and steps: `expand` walks the steps once with images whose pixels it
+does not read, and says for each image which steps it passes, which contexts they are given, and
+where its chain ends. Planner and driver use the same walk, so the plan shows what will be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mirar_dask.data import Image, ImageBatch
+from mirar_dask.data.image_data import ImageHandle
+from mirar_dask.engine.lookahead import (
+    LateError,
+    is_known,
+    know_less,
+    known_handle,
+    look_ahead,
+    pass_by,
+)
+from mirar_dask.engine.task import is_solo
+from mirar_dask.engine.types import Bunch, Link
+from mirar_dask.errors import MissingCalibrationError
+from mirar_dask.processors.base.core import CONTAINED, names_of
+from mirar_dask.processors.base.forms import Form, Regroup
+from mirar_dask.processors.base.outcome import Record, Status
+from mirar_dask.processors.base_processor import (
+    BaseImageProcessor,
+    BaseProcessor,
+    BatchSplitter,
+    ProcessorPremadeCache,
+    ProcessorWithCache,
+)
+
+
+@dataclass(slots=True)
+class Context:
+    """Something that steps of several images are given, a master mostly."""
+
+    name: str
+    step: int
+    kind: str
+    """``frames`` (combined of some images), ``prepare`` (of all images), ``headers`` (needs no
+    pixels), ``none`` (there is none, and that is allowed), ``failed``."""
+    frames: tuple[int, ...] = ()
+    """Positions of the images that go into it."""
+    users: tuple[int, ...] = ()
+    """Positions of the images whose step is given it."""
+    path: Path | None = None
+    """Where the master will be saved."""
+    records: tuple[Record, ...] = ()
+    ahead: Bunch | None = None
+    """For ``headers``: the batch with what is known of its headers."""
+
+
+@dataclass(slots=True)
+class Chain:
+    """The way of one image through the steps of a segment."""
+
+    position: int
+    links: list[Link] = field(default_factory=list)
+    taps: dict[int, list[str]] = field(default_factory=dict)
+    """Number of links done -> contexts that want the image as it is then."""
+    ahead: dict[int, ImageHandle] = field(default_factory=dict)
+    """Number of links done -> the image there, where only headers changed on the way."""
+    exit: Record | None = None
+    """Why it ends before the others: set aside, or failed at a regroup by its header."""
+    blocked_by: str | None = None
+    """Context without which it cannot go on."""
+    useless_from: int | None = None
+    """Number of links after which nothing that it does leaves a trace."""
+
+
+@dataclass(slots=True)
+class Split:
+    """A place where a batch was divided."""
+
+    step: int
+    links_done: int
+    positions: tuple[int, ...]
+    """The images of one part, in order."""
+
+
+@dataclass(slots=True)
+class Leaf:
+    """A batch that leaves the walk, with the step that it has to see next."""
+
+    positions: tuple[int, ...]
+    next_step: int
+    splits: tuple[Split, ...]
+    group_keys: tuple[Any, ...] | None = None
+    """Keys of its images at the regroup behind the segment, where they are known."""
+
+
+@dataclass(slots=True)
+class Expansion:
+    """Everything that a batch makes necessary in one segment."""
+
+    chains: list[Chain]
+    contexts: dict[str, Context]
+    leaves: list[Leaf]
+    late: str | None = None
+    """Why looking ahead ended before the segment did."""
+
+
+@dataclass(slots=True)
+class _Sub:
+    """A part of the batch during the walk."""
+
+    images: dict[int, Image]
+    splits: tuple[Split, ...] = ()
+
+
+def expand(
+    steps: Sequence[BaseProcessor], start: int, stop: int, batch: Bunch, prefix: str
+) -> Expansion:
+    """Walk a batch of images through steps ``start:stop``.
+
+    Parameters
+    ----------
+    steps : sequence of BaseProcessor
+        All steps of the run.
+    start, stop : int
+        First step to walk, and the first not to walk. ``steps[start]`` must look at one image at
+        a time, or pass.
+    batch : Bunch
+        The images.
+    prefix : str
+        Begins the names of contexts.
+    """
+    return _Walk(steps, start, stop, batch, prefix).run()
+
+
+class _Walk:
+    def __init__(
+        self, steps: Sequence[BaseProcessor], start: int, stop: int, batch: Bunch, prefix: str
+    ) -> None:
+        self.steps, self.start, self.stop, self.prefix = steps, start, stop, prefix
+        self.handles: list[ImageHandle] = list(batch.members)  # type: ignore[arg-type]
+        self.chains = [Chain(position) for position in range(len(self.handles))]
+        self.clean = [True] * len(self.handles)
+        self.contexts: dict[str, Context] = {}
+        self.leaves: list[Leaf] = []
+        self.late: str | None = None
+
+    def run(self) -> Expansion:
+        subs = [_Sub({i: look_ahead(handle) for i, handle in enumerate(self.handles)})]
+        for place in range(self.start, self.stop):
+            step = self.steps[place]
+            reached: list[_Sub] = []
+            for sub in subs:
+                try:
+                    reached += self.walk(place, step, sub)
+                except LateError as exc:
+                    self.late = f"step '{step.step_name}' asks for {exc}, known at run time only"
+                    self.leave(sub, place)
+            subs = reached
+        for sub in subs:
+            self.leave(sub, self.stop)
+        self.find_useless()
+        return Expansion(self.chains, self.contexts, self.leaves, self.late)
+
+    def leave(self, sub: _Sub, next_step: int) -> None:
+        if sub.images:
+            keys = self.keys_behind(sub) if next_step == self.stop else None
+            self.leaves.append(Leaf(tuple(sub.images), next_step, sub.splits, keys))
+
+    def keys_behind(self, sub: _Sub) -> tuple[Any, ...] | None:
+        """Group keys at the regroup that ends the segment, if that step can tell them now."""
+        last = self.steps[self.stop - 1]
+        if last.regroup is not Regroup.KEYED:
+            return None
+        try:
+            return tuple(last.group_key(image) for image in sub.images.values())  # type: ignore[attr-defined]
+        except (LateError, *CONTAINED):
+            return None
+
+    def walk(self, place: int, step: BaseProcessor, sub: _Sub) -> list[_Sub]:
+        """Take one part through one step."""
+        if needs_whole_batch(step):
+            self.leave(sub, place)
+            return []
+        if step.form is not Form.PASS:
+            self.look_at_images(place, step, sub)
+            return [sub]
+        # Asked before anything is noted: where the answer is late, the step is still to be done.
+        groups, exits = self.divide(step, sub) if step.regroup is Regroup.SPLIT else (None, {})
+        self.add_links(sub, Link(place, history_only=True))
+        pass_by(sub.images.values(), step)
+        if groups is None:
+            return [sub]
+        for position, record in exits.items():
+            self.chains[position].exit = record
+        return [
+            _Sub(images, (*sub.splits, Split(place, self.done(images), tuple(images))))
+            for images in groups
+        ]
+
+    def done(self, images: dict[int, Image]) -> int:
+        return len(self.chains[next(iter(images))].links)
+
+    def add_links(self, sub: _Sub, link: Link) -> None:
+        for position in sub.images:
+            self.chains[position].links.append(link)
+
+    # -- steps that look at images ------------------------------------------------------------
+
+    def look_at_images(self, place: int, step: BaseProcessor, sub: _Sub) -> None:
+        assert isinstance(step, BaseImageProcessor)
+        context = self.find_context(place, step, sub) if step.form is Form.GATHER else None
+        if context is not None and context.kind == "failed":
+            for position in sub.images:
+                self.chains[position].blocked_by = context.name
+            sub.images.clear()
+            return
+        self.add_links(sub, Link(place, context.name if context else None))
+        if step.headers_only and step.form is Form.IMAGE:
+            for position, image in list(sub.images.items()):
+                after, _ = step.process_image(image)
+                if after is None:  # it will fail in the same way when it is run
+                    del sub.images[position]
+                else:
+                    sub.images[position] = after
+            return
+        for position in sub.images:
+            self.clean[position] = False
+        pass_by(sub.images.values(), step)
+        know_less(sub.images.values(), step)
+
+    def find_context(self, place: int, step: BaseImageProcessor, sub: _Sub) -> Context:
+        name = f"{self.prefix}:{step.step_name}:{min(sub.images)}"
+        context = Context(name, place, "prepare", users=tuple(sub.images))
+        if not isinstance(step, ProcessorWithCache):
+            context.frames = context.users
+        else:
+            self.find_master(step, sub, context)
+        self.contexts[name] = context
+        for position in context.frames:
+            self.tap(position, name, sub.images[position])
+        return context
+
+    def find_master(self, step: ProcessorWithCache, sub: _Sub, context: Context) -> None:
+        batch = ImageBatch(list(sub.images.values()))
+        places = {id(image): position for position, image in sub.images.items()}
+        known = all(is_known(image) for image in batch)
+        if isinstance(step, ProcessorPremadeCache) and known:
+            context.kind, context.ahead = "headers", self.bunch_ahead(sub)
+            return
+        if type(step).get_cache_file is not ProcessorWithCache.get_cache_file:
+            context.frames = context.users
+            return
+        try:
+            frames = step.select_frames(batch)
+            context.path = step.get_cache_path(batch)
+        except MissingCalibrationError as exc:
+            if step.missing == "skip":
+                context.kind = "none"
+                return
+            names = tuple(n for image in batch for n in names_of(image))
+            context.kind, context.records = "failed", tuple(step.context_failure(exc, names))
+            return
+        except CONTAINED as exc:
+            names = tuple(n for image in batch for n in names_of(image))
+            context.kind, context.records = "failed", tuple(step.context_failure(exc, names))
+            return
+        if step.try_load_cache and context.path.is_file():
+            context.kind, context.ahead = "headers", self.bunch_ahead(sub)
+            return
+        if not combines_frames(step):
+            context.frames = context.users
+            return
+        positions = tuple(places[id(frame)] for frame in frames if id(frame) in places)
+        if len(positions) != len(frames):  # it made images of its own: leave it to `prepare`
+            context.frames = context.users
+            return
+        context.kind, context.frames = "frames", positions
+
+    def bunch_ahead(self, sub: _Sub) -> Bunch:
+        return Bunch(
+            tuple(known_handle(image, self.handles[i].pixels) for i, image in sub.images.items())
+        )
+
+    def tap(self, position: int, name: str, image: Image) -> None:
+        chain = self.chains[position]
+        done = len(chain.links)
+        chain.taps.setdefault(done, []).append(name)
+        context = self.contexts[name]
+        pixels = self.handles[position].pixels
+        readable = pixels.rows_readable or context.kind != "frames"
+        if self.clean[position] and readable and not needs_measuring(self.steps, context):
+            chain.ahead[done] = known_handle(image, pixels)
+
+    # -- dividing -----------------------------------------------------------------------------
+
+    def divide(
+        self, step: BaseProcessor, sub: _Sub
+    ) -> tuple[list[dict[int, Image]], dict[int, Record]]:
+        assert isinstance(step, BatchSplitter)
+        groups: dict[tuple[Any, ...], dict[int, Image]] = {}
+        exits: dict[int, Record] = {}
+        for position, image in sub.images.items():
+            try:
+                key = step.group_key(image)
+            except CONTAINED as exc:
+                exits[position] = step.failure(exc, names_of(image))
+                continue
+            if key is None:
+                aside = Record(
+                    names_of(image), Status.SET_ASIDE, step.step_name, step.description()
+                )
+                exits[position] = aside
+            else:
+                groups.setdefault(key, {})[position] = image
+        return list(groups.values()), exits
+
+    def find_useless(self) -> None:
+        """Tell for images that end early from where on their steps leave no trace."""
+        for chain in self.chains:
+            if chain.exit is None and chain.blocked_by is None:
+                continue
+            needed = max(chain.taps, default=0)
+            for done in range(len(chain.links), needed, -1):
+                step = self.steps[chain.links[done - 1].step]
+                if step.writes_products and not chain.links[done - 1].history_only:
+                    needed = done
+                    break
+            chain.useless_from = needed
+
+
+def needs_whole_batch(step: BaseProcessor) -> bool:
+    """Whether a step can be done only with all images of its batch in one task."""
+    if step.form in (Form.BATCH, Form.SOURCE) or is_solo(step):
+        return True
+    return step.form is not Form.PASS and step.regroup is Regroup.SPLIT
+
+
+def needs_measuring(steps: Sequence[BaseProcessor], context: Context) -> bool:
+    """Whether the frames of a master must be looked at once before they are combined."""
+    step = steps[context.step]
+    return (
+        context.kind == "frames"
+        and isinstance(step, ProcessorWithCache)
+        and not step.scale_from_header
+    )
+
+
+def combines_frames(step: ProcessorWithCache) -> bool:
+    """Whether a master is what `combine_frames` and `finish_master` make of the frames.
+
+    That holds unless a subclass makes, finds or prepares it in a way of its own.
+    """
+    cls = type(step)
+    own = ("make_image", "get_cache_file", "prepare", "select_frames", "keep_master")
+    return all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in own)

@@ -1,0 +1,80 @@
+"""The cache of one run: its folder, its mark, and what is left in it when the run ends."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mirar_dask.data import DataBatch, Dataset, Image, NpyPixels
+from mirar_dask.data.cache import CachePlace, cache, new_key, use_cache
+from mirar_dask.engine.types import RunSettings
+
+
+class RunPlace:
+    """The cache of a run, emptied when the ``with`` block ends, whatever ended it.
+
+    Parameters
+    ----------
+    settings : RunSettings
+        Gives the run's folder. Without one the files lie, under a mark of their own, in the
+        cache folder of this process.
+    """
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._own_folder = settings.cache_dir
+        self._keep_results = settings.keep_results
+        self._kept: set[Path] = set()
+        if not use_cache():
+            self.cache = CachePlace(None, "")
+            return
+        folder = settings.cache_dir or cache.ensure_cache_dir()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.cache = CachePlace(folder.absolute(), new_key())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def keep(self, dataset: Dataset) -> Dataset:
+        """Hand the files behind a dataset over to the caller, if he is to have them.
+
+        Without that, images whose pixels lie in the cache only are left out of the dataset.
+        """
+        batches = []
+        for batch in dataset:
+            kept = [self._keep(block) for block in batch]
+            batches.append(type(batch)([block for block in kept if block is not None]))
+        return Dataset(batches)
+
+    def _keep(self, block: DataBatch) -> DataBatch | None:
+        if not isinstance(block, Image):
+            return block
+        if self._keep_results:
+            block.publish()
+        pixels = block.pixels
+        if not isinstance(pixels, NpyPixels):
+            return block
+        block.disown()
+        if not self._keep_results:
+            return block
+        self._kept.add(pixels.path)
+        return Image(pixels.adopt(), block.travelling_header())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        folder = self.cache.folder
+        if folder is None:
+            return
+        if self._own_folder is not None and not self._kept:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        with suppress(FileNotFoundError):
+            for path in folder.iterdir():
+                if self.cache.key in path.name and path not in self._kept:
+                    path.unlink(missing_ok=True)

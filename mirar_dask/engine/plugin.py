@@ -1,0 +1,61 @@
+"""Gets a worker ready for a run: its steps, its memory, one thread for numeric libraries."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import dask
+from distributed import Worker, WorkerPlugin
+
+from mirar_dask.engine.task import Bench, clear_away, lay_out
+
+MEMORY = "MEMORY"
+"""Name of the resource that tasks reserve, in bytes."""
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class BenchPlugin(WorkerPlugin):
+    """Lays out the bench of a run on every worker, those that join later included.
+
+    Parameters
+    ----------
+    key : str
+        Name of the run, unique among all runs that the cluster ever sees.
+    bench : Bench
+        What its tasks need.
+    """
+
+    def __init__(self, key: str, bench: Bench) -> None:
+        self.name = f"mirar_dask-{key}"
+        self.key = key
+        self.bench = bench
+
+    async def setup(self, worker: Worker) -> None:
+        """Called by the worker when it gets the plugin."""
+        if worker.nanny:  # a process of its own: what is set here is set for no one else
+            for variable in THREAD_VARIABLES:
+                os.environ.setdefault(variable, "1")
+            # A Dask array computed inside a task would otherwise go back to the cluster.
+            dask.config.set(scheduler="synchronous")
+        lay_out(self.key, self.bench)
+        if MEMORY not in worker.state.total_resources:
+            await worker.set_resources(**{MEMORY: float(_memory_of(worker))})
+
+    def teardown(self, worker: Worker) -> None:
+        """Called by the worker when the plugin is taken away."""
+        clear_away(self.key)
+
+
+def _memory_of(worker: Any) -> int:
+    limit = worker.memory_manager.memory_limit
+    if limit:
+        return int(limit)
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -1,0 +1,103 @@
+"""SerialEngine: the steps one after the other, in this process, without Dask.
+
+It is the oracle: every other engine gives the same pixels to the last bit, and the same records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from mirar_dask.data import Dataset
+from mirar_dask.data.cache import task_memory, use_place
+from mirar_dask.engine.opening import open_night
+from mirar_dask.engine.places import RunPlace
+from mirar_dask.engine.tally import frame_statuses
+from mirar_dask.engine.types import (
+    RecordAdded,
+    RunEnded,
+    RunResult,
+    RunSettings,
+    RunStarted,
+    TaskFinished,
+)
+from mirar_dask.errors import ErrorStack
+from mirar_dask.paths import current_roots, use_roots
+from mirar_dask.processors.base.outcome import Record, Status, error_stack
+from mirar_dask.processors.base_processor import BaseProcessor
+
+MEMORY_FOR_PIXELS = 1 << 30
+"""Bytes of pixels kept in memory between steps; beyond it they go to the cache."""
+
+
+class SerialEngine:
+    """Takes a dataset through steps in this process.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes of pixels to keep in memory between steps.
+    """
+
+    def __init__(self, memory: int = MEMORY_FOR_PIXELS) -> None:
+        self.memory = memory
+
+    def apply(
+        self, processors: Sequence[BaseProcessor], dataset: Dataset
+    ) -> tuple[Dataset, ErrorStack]:
+        """Run the steps and return mirar's pair."""
+        result = self.run(processors, dataset, RunSettings())
+        return result.dataset, result.errors
+
+    def run(
+        self, steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings
+    ) -> RunResult:
+        """Run the steps; what fails in them is in the result, never raised."""
+        start = time.perf_counter()
+        records: list[Record] = []
+
+        def note(new: Sequence[Record]) -> None:
+            for record in new:
+                records.append(record)
+                settings.announce(RecordAdded(record, time.time()))
+
+        with (
+            RunPlace(settings) as place,
+            use_roots(settings.roots or current_roots()),
+            use_place(place.cache),
+            task_memory(self.memory),
+        ):
+            opened = open_night(steps, dataset, settings)
+            planned = time.perf_counter()
+            names = tuple(step.step_name for step in opened.steps)
+            settings.announce(RunStarted(settings.run_id, time.time(), names, opened.frames))
+            note(opened.records)
+            for number, found in opened.rows.items():
+                note(opened.steps[number].save_table(found))
+            dataset = opened.dataset
+            for step in opened.steps[opened.next_step :]:
+                if not len(dataset) or (settings.fail_fast and _any_failed(records)):
+                    break
+                began = time.perf_counter()
+                n = sum(len(batch) for batch in dataset)
+                stepped = step.step(dataset)
+                note(stepped.records)
+                dataset = stepped.dataset
+                seconds = time.perf_counter() - began
+                settings.announce(
+                    TaskFinished(
+                        step.step_name, 0, 0, (), "serial", seconds,
+                        ((step.step_name, seconds, n),), time.time(),
+                    )
+                )  # fmt: skip
+            dataset = place.keep(dataset)
+        frames = frame_statuses(opened.frames, records, dataset)
+        end = time.perf_counter()
+        phases = {"plan": planned - start, "reduce": end - planned}
+        result = RunResult(dataset, tuple(records), frames, phases, error_stack(records))
+        settings.announce(RunEnded(result.counts(), end - start, time.time()))
+        return result
+
+
+def _any_failed(records: list[Record]) -> bool:
+    return any(record.status in (Status.FAILED, Status.LOST) for record in records)

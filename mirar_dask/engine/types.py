@@ -1,0 +1,344 @@
+"""The contract of the engine: what travels to a worker, what comes back, what is announced.
+
+Everything here is a small frozen value that pickles. Processors never travel in it: a step is an
+index into the run's list of steps, which every worker gets once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mirar_dask.data import DataBatch, Dataset, ImageBatch, SourceBatch
+from mirar_dask.data.image_data import ImageHandle
+from mirar_dask.data.source_data import SourceHandle
+from mirar_dask.errors import ErrorStack
+from mirar_dask.paths import Roots
+from mirar_dask.processors.base.outcome import Record, Row, Status
+from mirar_dask.processors.base_processor import BaseProcessor
+
+Handle = ImageHandle | SourceHandle
+"""A block without its pixels: what travels."""
+
+
+# -- what a task is ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bunch:
+    """A batch on its way: handles of its blocks."""
+
+    members: tuple[Handle, ...]
+    is_sources: bool = False
+
+    @classmethod
+    def of(cls, batch: DataBatch) -> Bunch:
+        """Take the handles of the blocks of a batch."""
+        return cls(tuple(block.handle() for block in batch), isinstance(batch, SourceBatch))
+
+    def open(self) -> DataBatch:
+        """Make a batch, with blocks of its own, of the handles."""
+        kind = SourceBatch if self.is_sources else ImageBatch
+        return kind([handle.open() for handle in self.members])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the raw frames behind the blocks."""
+        return tuple(dict.fromkeys(name for member in self.members for name in member.names))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One step in the chain of an image."""
+
+    step: int
+    context: str | None = None
+    """Name of the context that the step is given."""
+    history_only: bool = False
+    """The step leaves the image as it is; only its history says that it passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainItem:
+    """An image and what shall be measured on it at the end of its links."""
+
+    position: int
+    """Place of the image in its batch."""
+    image: ImageHandle
+    measures: tuple[int, ...] = ()
+    """Steps whose `frame_scale` is measured at the end."""
+    for_bands: bool = False
+    """Bands of rows will be read of it afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWork:
+    """Load files into images."""
+
+    step: int
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainWork:
+    """Take images, one after the other, through the same links."""
+
+    links: tuple[Link, ...]
+    items: tuple[ChainItem, ...]
+    contexts: dict[str, Any]
+    """Packed contexts by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandWork:
+    """Combine some rows of the frames of a master."""
+
+    step: int
+    frames: tuple[ImageHandle, ...]
+    scales: tuple[float, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class MasterWork:
+    """Finish a master: from combined bands, or combining its frames here."""
+
+    step: int
+    frames: tuple[ImageHandle, ...]
+    scales: tuple[float, ...]
+    bands: tuple[Any, ...]
+    """Packed arrays, in the order of their rows; none to combine here."""
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareWork:
+    """Run `prepare` on a batch."""
+
+    step: int
+    batch: Bunch
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWork:
+    """Take one batch through a step and those behind it that need nothing from elsewhere."""
+
+    step: int
+    stop: int
+    """First step that is not to be run."""
+    batch: Bunch
+
+
+@dataclass(frozen=True, slots=True)
+class RegroupWork:
+    """Run the `update_dataset` of a step on all batches."""
+
+    step: int
+    batches: tuple[Bunch, ...]
+
+
+Work = LoadWork | ChainWork | BandWork | MasterWork | PrepareWork | BatchWork | RegroupWork
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A piece of work with what the driver needs to place it."""
+
+    label: str
+    """Names of its steps: Dask's dashboard groups and colours by it."""
+    number: int
+    """Counts the tasks of a run."""
+    work: Work
+    names: tuple[str, ...]
+    """Raw frames that it concerns."""
+    memory: int
+    """Estimate of the memory that it needs beside an idle worker's, in bytes."""
+    urgency: int = 0
+    """Higher goes first."""
+    limited_by: int | None = None
+    """Step whose concurrency limit holds for this task."""
+    repeatable: bool = True
+
+
+# -- what comes back --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Seconds that a step took in one task, for so many blocks."""
+
+    step: int
+    seconds: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task: handles, text and numbers only."""
+
+    images: dict[int, ImageHandle] = field(default_factory=dict)
+    """Images of a chain that arrived, by their position."""
+    failed_after: dict[int, int] = field(default_factory=dict)
+    """Number of links that an image passed before it failed, by its position."""
+    scales: dict[tuple[int, int], float] = field(default_factory=dict)
+    """What was measured, by (position, step)."""
+    batches: tuple[Bunch, ...] = ()
+    next_step: int = 0
+    """First step that the batches have not seen yet."""
+    context: Any = None
+    """Packed context, or packed band of a master."""
+    failed: bool = False
+    """The work as a whole failed: no context, no batches."""
+    records: tuple[Record, ...] = ()
+    rows: tuple[tuple[int, tuple[Row, ...]], ...] = ()
+    """Rows for the tables of steps."""
+    times: tuple[StepTime, ...] = ()
+    seconds: float = 0.0
+    worker: str = ""
+    files: tuple[Path, ...] = ()
+    """Cache files that this outcome brought into being."""
+
+
+# -- what is announced ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins; its frames are known."""
+
+    run_id: str
+    time: float
+    """Seconds since the epoch."""
+    steps: tuple[str, ...]
+    frames: tuple[str, ...]
+    workers: int = 1
+    dashboard: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSubmitted:
+    """A task was handed to a worker."""
+
+    label: str
+    number: int
+    attempt: int
+    names: tuple[str, ...]
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFinished:
+    """A task came back."""
+
+    label: str
+    number: int
+    attempt: int
+    names: tuple[str, ...]
+    worker: str
+    seconds: float
+    times: tuple[tuple[str, float, int], ...]
+    """(step, seconds, number of blocks)."""
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLost:
+    """A task went down with its worker."""
+
+    label: str
+    number: int
+    attempt: int
+    names: tuple[str, ...]
+    reason: str
+    will_retry: bool
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAdded:
+    """Something happened to some frames."""
+
+    record: Record
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run is over."""
+
+    counts: dict[str, int]
+    seconds: float
+    time: float
+
+
+Event = RunStarted | TaskSubmitted | TaskFinished | TaskLost | RecordAdded | RunEnded
+Listener = Callable[[Event], None]
+
+
+# -- what an engine is ------------------------------------------------------------------------
+
+
+class Adapter(Protocol):
+    """Changes steps and inputs to what the night holds, once its headers are known."""
+
+    def __call__(self, steps: list[BaseProcessor], images: list[Any]) -> Any:
+        """Return an `Adaptation`."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run is given beside steps and data."""
+
+    run_id: str = "run"
+    roots: Roots | None = None
+    """Roots of raw and output folders; None for those of the environment."""
+    cache_dir: Path | None = None
+    """Folder for the run's cache files; None for one below the cache folder of this process."""
+    keep_results: bool = True
+    """Leave the files behind the returned dataset to the caller."""
+    fail_fast: bool = False
+    """Begin nothing new after the first failure."""
+    listeners: tuple[Listener, ...] = ()
+    adapt: Adapter | None = None
+    check_memory: bool = True
+
+    def announce(self, event: Event) -> None:
+        """Tell every listener."""
+        for listener in self.listeners:
+            listener(event)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves."""
+
+    dataset: Dataset
+    records: tuple[Record, ...]
+    frames: dict[str, Status]
+    """Status of each raw frame."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds by phase."""
+    errors: ErrorStack = field(default_factory=ErrorStack)
+
+    def counts(self) -> dict[str, int]:
+        """Number of frames by status; they add up to the number of frames."""
+        found = Counter(self.frames.values())
+        return {status.value: found.get(status, 0) for status in Status}
+
+
+class Engine(Protocol):
+    """Takes a dataset through steps."""
+
+    def run(
+        self, steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings
+    ) -> RunResult:
+        """Run the steps; what fails in them is in the result, never raised."""
+
+    def apply(
+        self, processors: Sequence[BaseProcessor], dataset: Dataset
+    ) -> tuple[Dataset, ErrorStack]:
+        """Run the steps and return mirar's pair."""
