@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,11 +143,10 @@ def resolve_workers(settings: NightSettings) -> int | None:
     return get_max_n_cpu() if os.environ.get(MAX_N_CPU_VARIABLE, "").strip() else None
 
 
-def parse_parameters(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn ``step.parameter=value`` texts into a dictionary.
+def parse_parameters(assignments: Iterable[str]) -> dict[str, str]:
+    """Turn ``step.parameter=value`` texts into a dictionary; values stay text.
 
-    A value is read as TOML (``0.5``, ``true``, ``["r", "g"]``) and is the text itself where it
-    is no TOML, so that ``flat.missing=skip`` needs no quotes.
+    The pipeline knows the type of each parameter and makes the value of it.
 
     Raises
     ------
@@ -157,10 +155,10 @@ def parse_parameters(assignments: Iterable[str]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> parse_parameters(["flat.missing=skip", "stack.sigma=2.5"])
-    {'flat.missing': 'skip', 'stack.sigma': 2.5}
+    >>> parse_parameters(["flat.missing=skip", "stack.sigma = 2.5"])
+    {'flat.missing': 'skip', 'stack.sigma': '2.5'}
     """
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, str] = {}
     for text in assignments:
         name, equals, value = (part.strip() for part in text.partition("="))
         step, dot, parameter = name.partition(".")
@@ -170,17 +168,8 @@ def parse_parameters(assignments: Iterable[str]) -> dict[str, Any]:
             )
         if name in parameters:
             raise UsageError(f"--set names {name} twice; keep one of them")
-        parameters[name] = _toml_value(value)
+        parameters[name] = value
     return parameters
-
-
-def _toml_value(text: str) -> Any:
-    if "\n" in text:  # would be a second line of the document, another key
-        return text
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def check_raw_folder(folders: NightFolders) -> None:

@@ -99,7 +99,9 @@ def fold(state: RunState, event: Event) -> RunState:
                 n_frames=len(event.frames),
                 workers=event.workers,
                 dashboard=event.dashboard,
-                steps={name: StepState() for name in event.steps},
+                # What was said of a step before (its frames were opened) stays said.
+                steps={n: state.steps.get(n, StepState()) for n in (*event.steps, *state.steps)},
+                in_flight={},
             )
         case TaskSubmitted():
             return replace(
