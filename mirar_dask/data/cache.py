@@ -135,10 +135,11 @@ class Cache:
         """Mark in the names of the files that this process and its children make here."""
         self.ends_early = False
         """Whether the folder goes with this child process, while its parent lives on."""
+        self._endings: list[Finalize] = []
         self._lock = threading.Lock()
 
     def get_cache_dir(self) -> Path:
-        """Return the folder that was set.
+        """Return the folder that was set; in a task of a run, the run's folder.
 
         Raises
         ------
@@ -150,9 +151,11 @@ class Cache:
                 f"the cache is switched off by the environment ({' or '.join(SWITCHES)}), "
                 "but a part of the program asks for its folder"
             )
-        if self.cache_dir is None:
+        place = current_place() if self is cache else None
+        folder = place.folder if place is not None else self.cache_dir
+        if folder is None:
             raise CacheError("the cache has no folder yet; call set_cache_dir(path) first")
-        return self.cache_dir
+        return folder
 
     def set_cache_dir(self, cache_dir: Path | str, *, owned: bool = True) -> None:
         """Use this folder from now on, and make it if it is not there (readable by us only).
@@ -209,7 +212,21 @@ class Cache:
         self.ends_early = parent_process() is not None
         # Runs at the end of the program and of children made by multiprocessing (after their
         # own children have ended), and never in a process that was forked from this one.
-        Finalize(None, function, (self.cache_dir, self.key, *args), exitpriority=-10)
+        arguments = (self.cache_dir, self.key, *args)
+        self._endings.append(Finalize(None, function, arguments, exitpriority=-10))
+
+    def close(self) -> None:
+        """Do now what is done when the process ends: remove our files, and forget the folder.
+
+        Images that still have their pixels there lose them.
+        """
+        for ending in self._endings:
+            ending()
+        self._endings.clear()
+        self.cache_dir, self.key, self.ends_early = None, new_key(), False
+        if self is cache:
+            os.environ.pop(CACHE_DIR_VARIABLE, None)
+            os.environ.pop(CACHE_KEY_VARIABLE, None)
 
     def __str__(self) -> str:
         return f"A cache, with path {self.cache_dir}"

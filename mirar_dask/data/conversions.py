@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from mirar_dask.data.image_data import Image
 
 
-def wcs_of(header: Header) -> WCS | None:
-    """Return the celestial coordinate system of a header, or None if it has none."""
+def read_wcs(header: Header) -> WCS:
+    """Return the world coordinate system of a header, without wcslib's remarks on it."""
     from astropy.wcs import WCS, FITSFixedWarning
 
     with warnings.catch_warnings():
-        # wcslib tells of every harmless repair, such as a date in an older form.
+        # One for every harmless repair, such as a date in an older form.
         warnings.simplefilter("ignore", FITSFixedWarning)
-        wcs = WCS(header)
+        return WCS(header)
+
+
+def wcs_of(header: Header) -> WCS | None:
+    """Return the celestial coordinate system of a header, or None if it has none."""
+    wcs = read_wcs(header)
     return wcs if wcs.has_celestial else None
 
 

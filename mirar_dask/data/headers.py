@@ -23,7 +23,7 @@ from astropy.io.fits.card import UNDEFINED, Undefined
 LENGTH = 80
 _COMMENTARY = {"", "COMMENT", "HISTORY"}
 _EXACT = {str, int, float, bool, complex}
-_SCALARS = (str, int, float, complex, np.generic, type(None))
+SCALARS = (str, int, float, complex, np.generic, type(None))
 _PLAIN_KEY = re.compile(r"[A-Z0-9_-]{1,8}")
 _MISSING = object()
 _ABSENT = object()
@@ -60,7 +60,7 @@ class TravellingHeader:
         value = self._seen.get(key, _MISSING)
         if value is _MISSING:
             value = self._find(key)
-            if value is _ABSENT or isinstance(value, _SCALARS):
+            if value is _ABSENT or isinstance(value, SCALARS):
                 self._seen[key] = value
         return default if value is _ABSENT else value
 
@@ -75,7 +75,7 @@ class TravellingHeader:
         return self._digest.hex()
 
     def _payload(self) -> Payload:
-        return cast("Payload", marshal.loads(zlib.decompress(self._packed)))
+        return _unpacked(self._packed)
 
     def _find(self, key: str) -> Any:
         name = key.strip().upper() if isinstance(key, str) else ""
@@ -104,6 +104,12 @@ class TravellingHeader:
 
     def __repr__(self) -> str:
         return f"TravellingHeader({len(self._packed)} bytes, {self.token[:12]})"
+
+
+@functools.lru_cache(maxsize=8)
+def _unpacked(packed: bytes) -> Payload:
+    # Remembered for a moment: who asks for one key of a header often asks for the next.
+    return cast("Payload", marshal.loads(zlib.decompress(packed)))
 
 
 def pack_header(header: Header, previous: TravellingHeader | None = None) -> TravellingHeader:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, KeysView
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from astropy.io.fits import Header
 
 from mirar_dask.data import conversions
 from mirar_dask.data.base_data import DataBatch, DataBlock
-from mirar_dask.data.cache import cache, current_task_memory, task_memory, use_cache
-from mirar_dask.data.generations import LiveFiles, fresh_path
+from mirar_dask.data.cache import cache, task_memory
 from mirar_dask.data.handles import ImageHandle
-from mirar_dask.data.headers import TravellingHeader, pack_header
-from mirar_dask.data.pixels import MemoryPixels, MovedPixels, NpyPixels, Pixels, is_sole_holder
+from mirar_dask.data.headers import SCALARS, TravellingHeader, pack_header
+from mirar_dask.data.pixel_store import PixelStore
+from mirar_dask.data.pixels import MemoryPixels, Pixels
 
 if TYPE_CHECKING:
     import dask.array
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Image", "ImageBatch", "ImageHandle", "cache", "task_memory"]
 
 
-class Image(DataBlock):
+class Image(PixelStore, DataBlock):
     """One image: pixels and header.
 
     Parameters
@@ -54,9 +53,6 @@ class Image(DataBlock):
     copy of the image, a handle, another process) stays as it is. An image may be used by one
     thread at a time; its copies are independent.
     """
-
-    cache_files: ClassVar[LiveFiles] = LiveFiles()
-    """Cache files that this process owns now."""
 
     def __init__(self, data: np.ndarray | Pixels, header: Header | TravellingHeader) -> None:
         self._packed: TravellingHeader | None = None
@@ -107,10 +103,10 @@ class Image(DataBlock):
         self._header = None
 
     def __getitem__(self, item: Any) -> Any:
-        if self._header is None and item.__class__ is str and self._packed is not None:
+        if self._header is None and self._packed is not None and isinstance(item, str):
             value = self._packed.get(item, _ABSENT)
-            if value is not _ABSENT:
-                return value
+            if isinstance(value, SCALARS):
+                return value  # without parsing the whole header
         return self.header[item]
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -124,185 +120,14 @@ class Image(DataBlock):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a header key, or ``default``."""
-        return self.header.get(key, default)
+        try:
+            return self[key]
+        except (KeyError, IndexError):
+            return default
 
     def keys(self) -> KeysView[str]:
         """Return the keys of the header."""
         return self.header.keys()
-
-    # ---- pixels -------------------------------------------------------------------------
-
-    @property
-    def pixels(self) -> Pixels:
-        """What the pixels are backed by now."""
-        return self._pixels
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the pixels, (ny, nx); reads none of them."""
-        return self._pixels.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the pixels; reads none of them."""
-        return self._pixels.dtype
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the pixels; reads none of them."""
-        return self._pixels.nbytes
-
-    def get_data(self) -> np.ndarray:
-        """Return the pixels as an array of the caller's own.
-
-        Nothing that is done to it changes the image, until it is given to `set_data`.
-        """
-        held = self._in_memory()
-        return self._pixels.read() if held is None else held.copy(order="C")
-
-    def view_data(self) -> np.ndarray:
-        """Return the pixels read-only, without a copy where that is possible.
-
-        Hold the result for a short time only: it may be a map of a file.
-        """
-        held = self._in_memory()
-        if held is None:
-            return self._pixels.view()
-        view = held.view()
-        view.flags.writeable = False
-        return view
-
-    def read_rows(self, start: int | None, stop: int | None) -> np.ndarray:
-        """Return rows ``start:stop`` (as a slice takes them) as an array of the caller's own."""
-        if self._loaded is not None:
-            return self._loaded[start:stop].copy(order="C")
-        return self._pixels.read_rows(start, stop)
-
-    def set_data(self, data: np.ndarray) -> None:
-        """Give the image new pixels.
-
-        In cache mode they are written to a new generation; inside a task they stay in memory
-        at first (see `task_memory`). The array stays the caller's, and its type is kept.
-        """
-        array = _as_array(data)
-        if use_cache() and current_task_memory() is None:
-            self._replace(NpyPixels.publish(array))
-        else:
-            self._replace(MemoryPixels(_as_numbers(array).copy(order="C")))
-
-    def take_data(self) -> np.ndarray:
-        """Return the pixels as a writable array, moved out of the image where that is possible.
-
-        They are moved if they are in memory and nothing else refers to them; the image has none
-        then until `give_data` or `set_data`. Otherwise the array is new and the image as it was.
-        """
-        if self._in_memory() is None:
-            return self._pixels.read()
-        if not is_sole_holder(self):
-            return self.get_data()
-        if self._loaded is not None:
-            array, self._loaded = self._loaded, None
-        else:
-            assert isinstance(self._pixels, MemoryPixels)
-            array = self._pixels.array
-            self._pixels = MovedPixels(array.shape, array.dtype)
-        self._forget()
-        return array
-
-    def give_data(self, array: np.ndarray) -> None:
-        """Give the image new pixels without a copy: the caller must not use the array again."""
-        array = _as_array(array)
-        if use_cache() and current_task_memory() is None:
-            self._replace(NpyPixels.publish(array))
-        else:
-            self._replace(MemoryPixels(_as_numbers(array)))
-
-    def get_mask(self) -> np.ndarray:
-        """Return the mask: True where a pixel is good, False where it is masked (NaN)."""
-        data = self.view_data()
-        if data.dtype.kind not in "fc":
-            return np.ones(data.shape, dtype=bool)
-        return ~np.isnan(data)
-
-    def evict(self) -> None:
-        """Let go of pixels in memory; pixels that are nowhere else are written first."""
-        self._loaded = None
-        self.publish()
-
-    def _in_memory(self) -> np.ndarray | None:
-        """Return the pixels if they are in memory, or if this task shall keep them there."""
-        memory = current_task_memory()
-        if isinstance(self._pixels, MemoryPixels):
-            held = self._pixels.array
-        elif self._loaded is not None:
-            held = self._loaded
-        elif memory is not None and not isinstance(self._pixels, NpyPixels | MovedPixels):
-            held = self._loaded = self._pixels.read()  # a frame is read once in a chain of steps
-        else:
-            return None
-        if memory is not None:
-            memory.hold(self, held.nbytes)
-        return held
-
-    def _replace(self, pixels: Pixels) -> None:
-        self._pixels = pixels
-        self._loaded = None
-        memory = current_task_memory()
-        if memory is None:
-            return
-        if isinstance(pixels, MemoryPixels):
-            memory.hold(self, pixels.nbytes)
-        else:
-            memory.forget(self)
-
-    def _forget(self) -> None:
-        memory = current_task_memory()
-        if memory is not None:
-            memory.forget(self)
-
-    # ---- cache --------------------------------------------------------------------------
-
-    def publish(self) -> Path | None:
-        """Make sure that the pixels have a file, and return it (None with the cache off)."""
-        if isinstance(self._pixels, MemoryPixels) and use_cache():
-            self._replace(NpyPixels.publish(self._pixels.array))
-        return self._pixels.path
-
-    def disown(self) -> None:
-        """Leave the image's cache file to the cache folder: it outlives the image."""
-        if isinstance(self._pixels, NpyPixels):
-            self._pixels.disown()
-
-    @property
-    def cache_path(self) -> Path | None:
-        """The npy file of the pixels, written if there is none yet (None with the cache off)."""
-        if not use_cache():
-            return None
-        if not isinstance(self._pixels, NpyPixels):
-            self._replace(NpyPixels.publish(self.view_data()))
-        return self._pixels.path
-
-    def get_cache_path(self) -> Path:
-        """Return a path in the cache folder that nothing has used."""
-        return fresh_path()
-
-    def set_cache_data(self, data: np.ndarray) -> None:
-        """Write new pixels to the cache at once."""
-        self._replace(NpyPixels.publish(_as_array(data)))
-
-    def get_cache_data(self) -> np.ndarray:
-        """Return the pixels as the image's cache file has them."""
-        cache.ensure_cache_dir()  # an error if the cache is off
-        self.cache_path  # noqa: B018
-        return self._pixels.read()
-
-    def set_ram_data(self, data: np.ndarray) -> None:
-        """Give the image new pixels that stay in memory."""
-        self._replace(MemoryPixels(_as_numbers(_as_array(data)).copy(order="C")))
-
-    def get_ram_data(self) -> np.ndarray:
-        """Return the pixels as an array of the caller's own, wherever they are."""
-        return self.get_data()
 
     # ---- copies and travel ----------------------------------------------------------------
 
@@ -388,20 +213,18 @@ class Image(DataBlock):
         """
         import dask.array as da
 
-        if not self._pixels.rows_readable:
-            self.cache_path  # noqa: B018  # copied once into an npy file
-        self.publish()
-        pixels = self._pixels
         if chunks is None:
             chunks = ("auto", *(-1 for _ in self.shape[1:]))
-        normal = da.core.normalize_chunks(chunks, shape=self.shape, dtype=self.dtype)
-        return da.map_blocks(
-            conversions.read_block,
-            pixels,
-            chunks=normal,
-            dtype=self.dtype,
-            meta=np.empty((0,) * len(self.shape), self.dtype),
-        )
+        chunks = da.core.normalize_chunks(chunks, shape=self.shape, dtype=self.dtype)
+        pixels = self._pixels
+        if isinstance(pixels, MemoryPixels) or not pixels.rows_readable:
+            self.cache_path  # noqa: B018  # bands are read from an npy file then
+            pixels = self._pixels
+        if isinstance(pixels, MemoryPixels) or not pixels.rows_readable:
+            return da.from_array(self.view_data(), chunks=chunks)
+        meta = np.empty((0,) * len(self.shape), self.dtype)
+        read = conversions.read_block
+        return da.map_blocks(read, pixels, chunks=chunks, dtype=self.dtype, meta=meta)
 
 
 _ABSENT = object()
@@ -412,21 +235,6 @@ _BYTES_OF_CARD = 900
 
 def _opened(handle: ImageHandle) -> Image:
     return handle.open()
-
-
-def _as_array(data: Any) -> np.ndarray:
-    """Return data as a plain array; masked pixels of a masked array become NaN."""
-    if isinstance(data, np.ma.MaskedArray):
-        if data.dtype.kind != "f" and np.ma.is_masked(data):
-            data = data.astype(np.float64 if data.dtype.itemsize >= 4 else np.float32)
-        return np.asarray(data.filled(np.nan) if data.dtype.kind == "f" else data.data)
-    return np.asarray(data)
-
-
-def _as_numbers(array: np.ndarray) -> np.ndarray:
-    if array.dtype.hasobject:
-        raise ValueError("pixels cannot be Python objects: the cache holds numbers only")
-    return array
 
 
 class ImageBatch(DataBatch[Image]):

@@ -10,8 +10,8 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.units import Quantity
-from astropy.wcs import WCS
 
+from mirar_dask.data.conversions import read_wcs
 from mirar_dask.data.image_data import Image
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ Corner = tuple[float, float]
 def get_corners_ra_dec_from_header(header: fits.Header) -> list[Corner]:
     """Return RA and Dec (deg) of the pixels (0, 0), (nx, 0), (0, ny), (nx, ny), from 1."""
     nx, ny = header["NAXIS1"], header["NAXIS2"]
-    ra_deg, dec_deg = WCS(header).all_pix2world([0, nx, 0, nx], [0, 0, ny, ny], 1)
+    ra_deg, dec_deg = read_wcs(header).all_pix2world([0, nx, 0, nx], [0, 0, ny, ny], 1)
     return list(zip(ra_deg.tolist(), dec_deg.tolist(), strict=True))
 
 
@@ -38,7 +38,7 @@ def get_image_center_wcs_coords(image: Image, origin: int = 0) -> Corner:
     """
     header = image.header
     nx, ny = header["NAXIS1"], header["NAXIS2"]
-    ra_deg, dec_deg = WCS(header).all_pix2world([nx / 2], [ny / 2], origin)
+    ra_deg, dec_deg = read_wcs(header).all_pix2world([nx / 2], [ny / 2], origin)
     return float(ra_deg[0]), float(dec_deg[0])
 
 
@@ -54,7 +54,7 @@ def get_xy_from_wcs(ra_deg: float, dec_deg: float, header: fits.Header, origin: 
     origin : int
         Number of the first pixel: 0, or 1 as in DS9.
     """
-    x, y = WCS(header).all_world2pix(ra_deg, dec_deg, origin)
+    x, y = read_wcs(header).all_world2pix(ra_deg, dec_deg, origin)
     return float(x), float(y)
 
 
@@ -123,5 +123,6 @@ def check_coords_within_image(
     ndarray of bool, one for each position
     """
     nx, ny = header["NAXIS1"], header["NAXIS2"]
-    x, y = WCS(header).all_world2pix(np.atleast_1d(ra), np.atleast_1d(dec), 0)
+    # Far from the image a distortion may have no solution: such a position is not within it.
+    x, y = read_wcs(header).all_world2pix(np.atleast_1d(ra), np.atleast_1d(dec), 0, quiet=True)
     return (x >= 0) & (x <= nx) & (y >= 0) & (y <= ny)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mirar_dask.data.conversions import read_wcs
 from mirar_dask.data.image_data import Image
 from mirar_dask.paths import BASE_NAME_KEY
 
@@ -42,7 +46,7 @@ def plot_fits_image(
     title_fields : sequence of str, optional
         Header keys to print above the plot.
     fig : Figure, optional
-        A figure to draw on.
+        A figure to draw on; it is closed at the end if it is one of pyplot's.
 
     Raises
     ------
@@ -50,8 +54,6 @@ def plot_fits_image(
         If the format is another one, or the header lacks a key of the title.
     """
     from astropy.stats import sigma_clipped_stats
-    from astropy.wcs import WCS
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if plot_format not in _FORMATS:
@@ -61,14 +63,14 @@ def plot_fits_image(
         raise ValueError(f"{image.get_name()} has no header keys {missing} for the title")
 
     if fig is None:
-        fig = Figure()
-        FigureCanvasAgg(fig)
+        fig = Figure()  # not pyplot's: that would open a window system, and keep the figure
     ax: Any = fig.add_subplot(111)
     data = image.view_data()
-    _, median, std = sigma_clipped_stats(data[_finite(data)])
+    good = data[np.isfinite(data)]
+    _, median, std = sigma_clipped_stats(good) if good.size else (0.0, 0.0, 1.0)
     ax.imshow(data, origin="lower", cmap="gray", vmin=median - 5 * std, vmax=median + 5 * std)
     if regions_wcs_coords is not None and len(regions_wcs_coords):
-        x, y = WCS(image.header).all_world2pix(regions_wcs_coords, 0).T
+        x, y = read_wcs(image.header).all_world2pix(regions_wcs_coords, 0).T
         ax.scatter(x, y, marker="x", color="red", s=100)
     if title_fields:
         ax.set_title(_title(image, title_fields), fontsize=10)
@@ -76,12 +78,9 @@ def plot_fits_image(
     ax.set_ylabel("y (pixels)")
     name = str(image.header[BASE_NAME_KEY]).removesuffix(".fits")
     fig.savefig(Path(savedir) / f"{Path(name).name}.{plot_format}", bbox_inches="tight")
-
-
-def _finite(data: Any) -> Any:
-    import numpy as np
-
-    return np.isfinite(data)
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close(fig)
 
 
 def _title(image: Image, fields: Sequence[str]) -> str:
