@@ -247,7 +247,7 @@ class _Walk:
         batch = ImageBatch(list(sub.images.values()))
         places = {id(image): position for position, image in sub.images.items()}
         known = all(is_known(image) for image in batch)
-        if isinstance(step, ProcessorPremadeCache) and known:
+        if isinstance(step, ProcessorPremadeCache) and known and step.is_made_before(batch):
             context.kind, context.ahead = "headers", self.bunch_ahead(sub)
             return
         if type(step).get_cache_file is not ProcessorWithCache.get_cache_file:

@@ -218,21 +218,30 @@ class ProcessorPremadeCache(ProcessorWithCache):
     Parameters
     ----------
     master_image_path_generator : callable
-        Given the images of a batch, returns the path of the master.
+        Given the images of a batch, returns the path of the master; None where the master is to
+        be made of the batch's own frames after all.
     """
 
     def __init__(
         self,
-        master_image_path_generator: Callable[[ImageBatch], str | Path],
+        master_image_path_generator: Callable[[ImageBatch], str | Path | None],
         *args: Any,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.master_image_path_generator = master_image_path_generator
 
+    def is_made_before(self, images: ImageBatch) -> bool:
+        """Whether a batch gets a master that was made before; an error says so later."""
+        try:
+            return self.master_image_path_generator(images) is not None
+        except Exception:  # the generator is the user's: it fails again where that is reported
+            return True
+
     def get_cache_path(self, images: ImageBatch) -> Path:
         """Path of the master for a batch."""
-        return Path(self.master_image_path_generator(images))
+        path = self.master_image_path_generator(images)
+        return super().get_cache_path(images) if path is None else Path(path)
 
     def get_cache_file(self, images: ImageBatch) -> Image:
         """Open the master for a batch.
@@ -242,6 +251,8 @@ class ProcessorPremadeCache(ProcessorWithCache):
         MissingCalibrationError
             If the file is not there.
         """
+        if not self.is_made_before(images):
+            return super().get_cache_file(images)
         path = self.get_cache_path(images)
         if not path.is_file():
             raise self.missing_error(f"no master at '{path}'; give the path of one that exists")
