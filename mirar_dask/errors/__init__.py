@@ -4,6 +4,7 @@ from mirar_dask.errors.error_report import ErrorReport
 from mirar_dask.errors.error_stack import ErrorStack
 from mirar_dask.errors.exceptions import (
     BaseProcessorError,
+    ClusterError,
     FileChangedError,
     ImageNotFoundError,
     InvalidFitsError,
@@ -19,6 +20,7 @@ from mirar_dask.errors.exceptions import (
 
 __all__ = [
     "BaseProcessorError",
+    "ClusterError",
     "ErrorReport",
     "ErrorStack",
     "FileChangedError",

@@ -5,6 +5,7 @@
     MirarDaskError                      anything that this package raises on purpose
     ├── UsageError (ValueError)         the user asked for something wrong (exit code 2)
     ├── NothingToDoError                nothing could be done (exit code 3)
+    ├── ClusterError (ConnectionError)  a cluster cannot be reached or used
     └── BaseProcessorError              an error while blocks are processed, a "known" error
         ├── NoncriticalProcessingError  the block goes on as it was before the step
         └── ProcessorError              the block (or its batch) is dropped
@@ -29,6 +30,10 @@ class UsageError(MirarDaskError, ValueError):
 
 class NothingToDoError(MirarDaskError):
     """Raised when there is nothing to reduce, so that no part of a request could be done."""
+
+
+class ClusterError(MirarDaskError, ConnectionError):
+    """Raised when a cluster cannot be reached, or is not fit for a run."""
 
 
 class BaseProcessorError(MirarDaskError):

@@ -1,0 +1,132 @@
+"""From a ClusterSpec to an engine: starts what is to be started, and stops it again."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mirar_dask.cluster.layout import Layout, local_layout
+from mirar_dask.cluster.spec import ClusterSpec
+from mirar_dask.engine.serial import SerialEngine
+from mirar_dask.engine.types import Engine
+from mirar_dask.errors import ClusterError
+from mirar_dask.paths import MAX_N_CPU_VARIABLE, get_max_n_cpu
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 10
+"""How long to wait for a scheduler that is said to be there."""
+SETTINGS = {
+    # The driver retries, with what it knows of the task; Dask would run it again as it was.
+    "distributed.scheduler.allowed-failures": 0,
+    # Results are handles of a few kilobytes: there is nothing to spill.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.daemon": True,
+    "distributed.scheduler.worker-saturation": 2.0,
+    "distributed.admin.tick.limit": "60s",
+    # glibc gives memory back to the system after every large array by default, and a frame's
+    # chain then spends a third of its time on page faults.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 30,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 1 << 30,
+    "distributed.nanny.pre-spawn-environ.NUMEXPR_NUM_THREADS": 1,
+    "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
+    "distributed.nanny.pre-spawn-environ.VECLIB_MAXIMUM_THREADS": 1,
+}
+"""Dask settings of clusters that are started here."""
+
+
+@contextmanager
+def connect(spec: ClusterSpec, *, dashboard: bool = True) -> Iterator[Engine]:
+    """Give an engine that does tasks where the specification says.
+
+    Parameters
+    ----------
+    spec : ClusterSpec
+        Where.
+    dashboard : bool
+        Serve Dask's dashboard on this machine's loopback interface.
+
+    Raises
+    ------
+    ClusterError
+        If there is no scheduler at the given place, or it has no workers.
+    """
+    if spec.kind == "serial":
+        yield SerialEngine()
+        return
+    from mirar_dask.engine.driver import DaskEngine
+
+    with ExitStack() as stack:
+        client = _start(spec, stack, dashboard) if spec.kind in ("local", "threads") else None
+        yield DaskEngine(client or _reach(spec, stack))
+
+
+def machine_layout(spec: ClusterSpec) -> Layout:
+    """Choose the workers for this machine."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return local_layout(
+        cores or 1,
+        _free_memory(int(psutil.virtual_memory().available)),
+        workers=spec.workers,
+        worker_memory=spec.memory,
+        max_n_cpu=get_max_n_cpu() if os.environ.get(MAX_N_CPU_VARIABLE) else None,
+    )
+
+
+def _free_memory(available: int) -> int:
+    """Free memory, or what a container's limit leaves of it."""
+    from distributed.system import MEMORY_LIMIT
+
+    return min(available, int(MEMORY_LIMIT))
+
+
+def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
+    import dask
+    from distributed import Client, LocalCluster
+
+    layout = machine_layout(spec)
+    logger.info(layout.reason)
+    stack.enter_context(dask.config.set(SETTINGS))
+    in_threads = spec.kind == "threads"
+    arguments: dict[str, Any] = {
+        "processes": not in_threads,
+        "n_workers": 1 if in_threads else layout.workers,
+        "threads_per_worker": layout.workers if in_threads else layout.threads,
+        "memory_limit": 0 if in_threads else layout.memory,
+        "dashboard_address": "127.0.0.1:0" if dashboard else None,
+        "local_directory": spec.local_directory,
+        "host": None if in_threads else "127.0.0.1",
+        "silence_logs": logging.ERROR,
+    }
+    cluster = stack.enter_context(LocalCluster(**arguments))
+    return stack.enter_context(Client(cluster))
+
+
+def _reach(spec: ClusterSpec, stack: ExitStack) -> Client:
+    from distributed import Client
+
+    where = {"scheduler_file": spec.target} if spec.kind == "file" else {"address": spec.target}
+    try:
+        client = stack.enter_context(Client(**where, timeout=CONNECT_SECONDS))
+    except (OSError, TimeoutError, ValueError) as exc:
+        raise ClusterError(
+            f"no scheduler answers at '{spec.target}' within {CONNECT_SECONDS} s; start one with "
+            "'dask scheduler', or use --cluster local"
+        ) from exc
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError as exc:
+        raise ClusterError(
+            f"the scheduler at '{spec.target}' has no workers; start some with "
+            f"'dask worker {client.scheduler.address}'"
+        ) from exc
+    return client
