@@ -24,7 +24,7 @@ import bottleneck  # noqa: E402
 import numpy as np  # noqa: E402
 from astropy.io import fits  # noqa: E402
 
-ROWS = 64
+ROWS = 32
 
 
 def read(path: Path) -> tuple[np.ndarray, fits.Header]:
