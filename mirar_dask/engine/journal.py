@@ -1,0 +1,79 @@
+"""The journal of a run: every event as one line of JSON, appended as it happens.
+
+Whoever sees the folder can follow a run, or read what became of one that crashed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mirar_dask.engine.types import Event
+from mirar_dask.errors import ErrorReport
+
+
+class Journal:
+    """Writes events to a file; use it as a listener and as a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Line-buffered: a driver that is killed leaves whole lines and at most one torn one.
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def __call__(self, event: Event) -> None:
+        """Append one event."""
+        line = {"event": type(event).__name__, **as_json(event)}
+        self._file.write(json.dumps(line, allow_nan=False, default=str) + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def as_json(value: Any) -> Any:
+    """Turn an event into what JSON knows; error reports become their text."""
+    if isinstance(value, ErrorReport):
+        return {
+            "error": value.error_name,
+            "message": value.message,
+            "files": list(value.contents),
+            "traceback": value.generate_full_traceback(),
+        }
+    if is_dataclass(value) and not isinstance(value, type):
+        return {part.name: as_json(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, float) and value != value:  # JSON has no NaN
+        return None
+    return value
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the events of a journal; a line that was torn by a crash is passed over."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                yield entry
