@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mirar_dask.io import (
     MissingCoreFieldError,
     check_file_is_complete,
     check_image_has_core_fields,
+    is_frame_name,
     list_frames,
     open_mef_image,
     open_raw_image,
@@ -36,7 +38,13 @@ logger = logging.getLogger(__name__)
 LoadImage = Callable[[Path], Image | list[Image]]
 """Opens a file; may raise BadImageError, or InvalidImage for a frame that is to be passed over."""
 
-_READS_HEADERS_ONLY = (open_raw_image, open_mef_image)
+
+def reads_headers_only(open_f: LoadImage) -> bool:
+    """Tell whether a function is one of ours that leave the pixels in the file."""
+    if isinstance(open_f, partial):
+        options = set(open_f.keywords) <= {"dtype", "extension_key"}
+        return options and not open_f.args and reads_headers_only(open_f.func)
+    return open_f in (open_raw_image, open_mef_image)
 
 
 class BadImageError(ProcessorError):
@@ -56,17 +64,17 @@ def load_images(path: Path, open_f: LoadImage) -> list[Image]:
         If the file is incomplete, the function returns no images, or one of them lacks a core
         field; the message names the file.
     """
-    ours = open_f in _READS_HEADERS_ONLY
-    if not ours and path.is_file() and not check_file_is_complete(path):
+    checked = reads_headers_only(open_f) or not is_frame_name(path.name)
+    if not checked and path.is_file() and not check_file_is_complete(path):
         raise BadImageError(f"'{path}' is not complete; copy it again, or remove it")
     loaded = open_f(path)
-    images = [loaded] if isinstance(loaded, Image) else loaded
-    if not isinstance(images, Iterable) or not all(isinstance(x, Image) for x in images):
+    several = isinstance(loaded, Iterable) and not isinstance(loaded, Image)
+    images = list(loaded) if several else [loaded]
+    if not all(isinstance(image, Image) for image in images):
         raise BadImageError(
             f"'{callable_name(open_f)}' returned {type(loaded).__name__} for '{path}', not an "
             "Image or a list of them"
         )
-    images = list(images)
     for image in images:
         check_core_fields(image)
     return images
@@ -126,7 +134,6 @@ def frames_of(folder: Path) -> list[Path]:
     ImageNotFoundError
         If there is no such folder, or no frame in it; the message says what is there.
     """
-    wanted = "frames are .fits, .fit and .fts files, also compressed (.fz, .gz, .bz2)"
     try:
         frames = list_frames(folder)
     except ImageNotFoundError as exc:
@@ -138,7 +145,7 @@ def frames_of(folder: Path) -> list[Path]:
         others = sum(1 for _ in folder.iterdir())
         raise ImageNotFoundError(
             f"no images found in '{folder}': it holds {others} other files or folders and no "
-            f"frame; {wanted}"
+            "frame; frames are .fits, .fit and .fts files, also compressed (.fz, .gz, .bz2)"
         )
     return frames
 
@@ -157,7 +164,7 @@ class _FileLoader(BaseImageLoader):
     @property
     def headers_only(self) -> bool:  # type: ignore[override]
         """Whether no pixel is read: not known of a function of the user's."""
-        return self.load_image in _READS_HEADERS_ONLY
+        return reads_headers_only(self.load_image)
 
     def load_one(self, path: Path) -> list[Image]:
         """Load the image, or images, of one file."""

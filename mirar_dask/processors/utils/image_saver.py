@@ -8,8 +8,15 @@ from typing import Any
 
 from mirar_dask.data import DataBatch, DataBlock, Image
 from mirar_dask.errors import ProcessorError
+from mirar_dask.io import saved_pixels
 from mirar_dask.paths import BASE_NAME_KEY, LATEST_SAVE_KEY, get_output_path
-from mirar_dask.processors.base_processor import BaseImageProcessor, Processed, Record, names_of
+from mirar_dask.processors.base_processor import (
+    BaseImageProcessor,
+    BaseProcessor,
+    Processed,
+    Record,
+    names_of,
+)
 from mirar_dask.processors.utils.header_values import header_text
 
 DATE_KEY = "DATE"
@@ -60,6 +67,8 @@ class ImageSaver(BaseImageProcessor):
         self.write_mask = write_mask
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.compress = compress
+        self.backs_images = True
+        """Whether images read their pixels from the product; not if a later step replaces it."""
 
     def description(self) -> str:
         """Name the folder."""
@@ -69,6 +78,20 @@ class ImageSaver(BaseImageProcessor):
     def changes_keys(self) -> frozenset[str] | None:
         """Change SAVEPATH and DATE."""
         return frozenset({LATEST_SAVE_KEY, DATE_KEY})
+
+    def set_preceding_steps(self, previous_steps: list[BaseProcessor]) -> None:
+        """Tell the processor which steps come before it, and those which files it will replace."""
+        super().set_preceding_steps(previous_steps)
+        for step in previous_steps:
+            if isinstance(step, ImageSaver) and step.root_and_folder == self.root_and_folder:
+                # An image backed by the earlier product could not be read any more if this step
+                # has to be done a second time, after a worker died.
+                step.backs_images = False
+
+    @property
+    def root_and_folder(self) -> tuple[Path | None, str]:
+        """Where products go, apart from the night."""
+        return self.output_dir, self.output_dir_name.strip("/")
 
     def product_path(self, block: DataBlock) -> Path:
         """Return the path under which an image will be saved, told from its header alone."""
@@ -108,9 +131,18 @@ class ImageSaver(BaseImageProcessor):
         """Save one image."""
         path = self.product_path(image)
         path.parent.mkdir(parents=True, exist_ok=True)
+        image[DATE_KEY] = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
         if self.write_mask:
             self.save_mask_image(image, img_path=path)
-        image[LATEST_SAVE_KEY] = str(path)
-        image[DATE_KEY] = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
         self.save_fits(image, path, compress=self.compress)
+        if self.backs_images and not self.compress:
+            back_by_product(image, path)
         return image
+
+
+def back_by_product(image: Image, path: Path) -> None:
+    """Have the pixels of an image read from its product, where that gives them as they are."""
+    pixels = saved_pixels(path)
+    same = (pixels.shape, pixels.dtype) == (image.shape, image.dtype)
+    if same and pixels.rows_readable:
+        image.back_by(pixels)

@@ -9,7 +9,7 @@ import numpy as np
 from mirar_dask.data import Image
 from mirar_dask.errors import NoncriticalProcessingError
 from mirar_dask.processors.base_processor import BaseImageProcessor
-from mirar_dask.processors.mask import as_float
+from mirar_dask.processors.mask_base import as_float
 
 COMMON_FRACTION = 1e-4
 """Fraction of an image's pixels that may have one value."""
