@@ -133,6 +133,10 @@ class PseudoList(MutableSequence[Item], Generic[Item]):
 
     __copy__ = copy
 
+    def reverse(self) -> None:
+        """Turn the order of the items round."""
+        self._datalist.reverse()
+
     def sort(self, *, key: Callable[[Item], Any], reverse: bool = False) -> None:
         """Sort the items in place by what ``key`` makes of them."""
         self._datalist.sort(key=key, reverse=reverse)
@@ -147,15 +151,17 @@ class PseudoList(MutableSequence[Item], Generic[Item]):
         return self._datalist[item]
 
     def __setitem__(self, key: SupportsIndex | slice, value: Any) -> None:
-        kept = list(self._datalist)
-        del kept[key]  # raises IndexError before anything is changed
         if isinstance(key, slice):
             items = self._as_items(value)
+            kept = list(self._datalist)
+            del kept[key]
             self._check(items, kept)
             self._datalist[key] = items
         else:
-            self._check([value], kept)
-            self._datalist[key] = value
+            place = range(len(self._datalist))[key]  # raises IndexError as a list does
+            others = self._datalist[:1] if place else self._datalist[1:2]
+            self._check([value], others)
+            self._datalist[place] = value
 
     def __delitem__(self, key: SupportsIndex | slice) -> None:
         del self._datalist[key]

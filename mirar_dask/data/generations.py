@@ -11,6 +11,7 @@ import os
 import shutil
 import weakref
 from contextlib import suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,10 @@ class Owner:
     that received the file's name in a pickle.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_pid")
+    __slots__ = ("__weakref__", "_adopted", "_finalizer", "_pid")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, adopted: bool = False) -> None:
+        self._adopted = adopted
         self._pid = os.getpid()
         self._finalizer = weakref.finalize(self, _remove, path, self._pid)
         _live[path] = self._pid
@@ -45,8 +47,12 @@ class Owner:
     def release(self) -> None:
         """Leave the file to the cache folder."""
         detached = self._finalizer.detach()
-        if detached is not None:
-            _live.pop(detached[2][0], None)
+        if detached is None:
+            return
+        path, pid = detached[2]
+        _live.pop(path, None)
+        if self._adopted:  # its folder is not one that somebody empties
+            Finalize(None, _remove, (path, pid), exitpriority=-10)
 
 
 class LiveFiles:

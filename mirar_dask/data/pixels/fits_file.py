@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -127,15 +126,22 @@ class FitsFilePixels(Pixels):
     def read(self) -> np.ndarray:
         """Read the image; errors as in `FitsPixels.read`."""
         with unchanged(self.path, Stamp(self.size, self.mtime_ns, self.inode)):
-            try:
-                # Not as unsigned integers: a pixel that is BLANK has to become NaN.
-                with fits.open(self.path, memmap=False, uint=False) as hdus:
-                    data = hdus[self.hdu].data
-                    return np.array(data, dtype=self.dtype, order="C")
-            except (OSError, EOFError, ValueError, TypeError, IndexError, zlib.error) as error:
-                raise InvalidFitsError(f"{self.path} cannot be read whole: {error}") from error
+            data = self._decoded()
+        if data.shape != self.shape:
+            raise InvalidFitsError(f"{self.path} holds {data.shape} pixels, not {self.shape}")
+        return data
 
     def token(self) -> tuple[Any, ...]:
         """Return path, position, type and stamp."""
         layout = (self.hdu, self.shape, self.dtype.str)
         return ("fits file", str(self.path), *layout, self.size, self.mtime_ns, self.inode)
+
+    def _decoded(self) -> np.ndarray:
+        try:
+            # Not as unsigned integers: a pixel that is BLANK has to become NaN.
+            with fits.open(self.path, memmap=False, uint=False) as hdus:
+                return np.array(hdus[self.hdu].data, dtype=self.dtype, order="C")
+        except MemoryError:
+            raise
+        except Exception as error:  # decompressors raise errors of many kinds
+            raise InvalidFitsError(f"{self.path} cannot be read whole: {error}") from error

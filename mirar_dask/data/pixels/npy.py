@@ -47,8 +47,13 @@ class NpyPixels(Pixels):
             self._owner.release()
 
     def adopt(self) -> NpyPixels:
-        """Return these pixels as ours: the file goes with the last reference to the result."""
-        return replace(self, _owner=Owner(self.path))
+        """Return these pixels as ours: the file goes with the last reference to the result.
+
+        The folder that the file lies in may be nobody's; so if the result is pickled or disowned,
+        the file still goes when this process ends.
+        """
+        self.disown()
+        return replace(self, _owner=Owner(self.path, adopted=True))
 
     def read(self) -> np.ndarray:
         """Read the file."""
@@ -80,7 +85,8 @@ class NpyPixels(Pixels):
             file = self.path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise CacheError(
-                f"the cache file {self.path} is gone: the process that owned it removed it"
+                f"the cache file {self.path} is not here: the process that owned it removed it "
+                "or has ended, or its folder is not shared with this machine"
             ) from error
         size = os.fstat(file.fileno()).st_size
         if size != self.size:
