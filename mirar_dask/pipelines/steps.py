@@ -1,0 +1,156 @@
+"""The steps of `imager`: their names, what they are made of, and which parameters users may set.
+
+One table, `STEPS`, in the order in which they run. Instrument files and ``--set`` are checked
+against it, and `imager` builds its configurations from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mirar_dask.errors import UsageError
+from mirar_dask.pipelines.frames import FrameLoader
+from mirar_dask.pipelines.parameters import coerce, declared_type, default_of, describe, near
+from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.processors.bias import BiasCalibrator
+from mirar_dask.processors.dark import DarkCalibrator
+from mirar_dask.processors.flat import FlatCalibrator
+from mirar_dask.processors.mask import MaskAboveThreshold
+from mirar_dask.processors.sky import NightSkyMedianCalibrator
+from mirar_dask.processors.utils import ImageSaver
+
+ENABLED = "enabled"
+"""Parameter of every step that can be switched on and off."""
+
+_COMBINING = ("method", "sigma", "max_iterations", "min_inputs", "missing")
+_CACHING = ("try_load_cache", "write_to_cache", "overwrite", "cache_sub_dir")
+_MASTER = (*_COMBINING, *_CACHING)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that a user can name."""
+
+    name: str
+    doc: str
+    """What it does, in one sentence."""
+    processor: type[BaseProcessor] | None = None
+    """Class whose constructor takes the parameters; None where a step has types of its own."""
+    exposes: tuple[str, ...] = ()
+    """Parameters of that constructor that users may set."""
+    own: Mapping[str, tuple[Any, Any, str]] | None = None
+    """Further parameters: type, default and meaning."""
+    presets: Mapping[str, Any] | None = None
+    """Parameters that differ from the constructor's defaults here."""
+    optional: bool = True
+    """Whether it can be switched off."""
+    on: bool = True
+    """Whether it runs unless it is switched off."""
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of all parameters that can be set."""
+        switch = (ENABLED,) if self.optional else ()
+        return (*switch, *self.exposes, *(self.own or {}))
+
+    def type_of(self, parameter: str) -> Any:
+        """Type of a parameter."""
+        if parameter == ENABLED:
+            return bool
+        if parameter in (self.own or {}):
+            return (self.own or {})[parameter][0]
+        assert self.processor is not None
+        return declared_type(self.processor, parameter)
+
+    def default_of(self, parameter: str) -> Any:
+        """Value of a parameter that nobody sets."""
+        if parameter == ENABLED:
+            return self.on
+        if parameter in (self.own or {}):
+            return (self.own or {})[parameter][1]
+        if parameter in (self.presets or {}):
+            return (self.presets or {})[parameter]
+        assert self.processor is not None
+        return default_of(self.processor, parameter)
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step(
+            "load",
+            "Find the night's frames and read their headers.",
+            FrameLoader,
+            ("input_sub_dir",),
+            optional=False,
+        ),
+        Step(
+            "calibrations",
+            "Use frames and masters of other nights for what the night itself lacks.",
+            own={"days": (float, 30.0, "greatest distance in time, in days")},
+            optional=False,
+        ),
+        Step("bias", "Subtract the master bias.", BiasCalibrator, _MASTER),
+        Step("dark", "Subtract the master dark, scaled by exposure time.", DarkCalibrator, _MASTER),
+        Step(
+            "flat",
+            "Divide by the master flat of the filter.",
+            FlatCalibrator,
+            (*_MASTER, "x_min", "x_max", "y_min", "y_max", "flat_nan_threshold", "flat_mode"),
+        ),
+        Step(
+            "sky",
+            "Subtract the median of the night's science frames, scaled to each frame's level.",
+            NightSkyMedianCalibrator,
+            _MASTER,
+            on=False,
+        ),
+        Step(
+            "saturation",
+            "Mask pixels at or above saturation (SATURATE, or a threshold in ADU).",
+            MaskAboveThreshold,
+            ("threshold", "threshold_key"),
+            presets={"threshold_key": "SATURATE"},
+            on=False,
+        ),
+        Step(
+            "save",
+            "Save the calibrated frames under their own names.",
+            ImageSaver,
+            ("output_dir_name", "write_mask", "compress"),
+            presets={"output_dir_name": "reduced"},
+        ),
+    )
+}
+
+
+def check_step_value(step: str, parameter: str, value: object) -> Any:
+    """Turn what a user wrote for a parameter into a value of its type.
+
+    Parameters
+    ----------
+    step, parameter : str
+        Names; a name that does not exist is an error that lists those that do.
+    value : object
+        Text or a value.
+
+    Raises
+    ------
+    UsageError
+        If there is no such step or parameter, or the value does not fit.
+    """
+    if step not in STEPS:
+        raise UsageError(f"there is no step {step!r}{near(step, STEPS)}; steps: {', '.join(STEPS)}")
+    known = STEPS[step].parameter_names
+    if parameter not in known:
+        raise UsageError(
+            f"step {step!r} has no parameter {parameter!r}{near(parameter, known)}; "
+            f"parameters: {', '.join(known)}"
+        )
+    kind = STEPS[step].type_of(parameter)
+    try:
+        return coerce(value, kind)
+    except UsageError as error:
+        raise UsageError(f"{parameter} = {value!r}, expected {describe(kind)}") from error
