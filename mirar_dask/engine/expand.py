@@ -355,4 +355,5 @@ def combines_frames(step: ProcessorWithCache) -> bool:
     """
     cls = type(step)
     own = ("make_image", "get_cache_file", "prepare", "select_frames", "keep_master")
-    return all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in own)
+    plain = all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in own)
+    return plain and step.combines_rows

@@ -126,7 +126,7 @@ class ProcessorWithCache(BaseImageProcessor):
         MissingCalibrationError
             If there are fewer than ``min_inputs``.
         """
-        frames = self.select_cache_images(batch)
+        frames = self.usable_frames(self.select_cache_images(batch))
         if len(frames) < max(1, self.min_inputs):
             raise self.missing_error(
                 f"found {len(frames)} {self.base_key} frames among {len(batch)} images, "
@@ -135,19 +135,41 @@ class ProcessorWithCache(BaseImageProcessor):
             )
         return frames
 
-    def make_image(self, images: ImageBatch) -> Image:
-        """Make the master from the images of a batch."""
+    def usable_frames(self, frames: ImageBatch) -> ImageBatch:
+        """Leave out the frames of which their headers tell that they cannot be combined."""
+        return frames
+
+    def scaled_frames(self, frames: ImageBatch) -> tuple[ImageBatch, list[float]]:
+        """Return frames and the numbers by which they are divided.
+
+        Raises
+        ------
+        MissingCalibrationError
+            If fewer than ``min_inputs`` are left without those of which `frame_scale` fails.
+        """
+        return frames, [self.frame_scale(frame) for frame in frames]
+
+    @property
+    def combines_rows(self) -> bool:
+        """Whether rows of the master can be made from the same rows of the frames, apart."""
+        return True
+
+    def combine(self, frames: ImageBatch, scales: Sequence[float]) -> np.ndarray:
+        """Combine frames, each divided by its scale."""
         from mirar_dask.processors.combine import combine_frames
 
-        frames = self.select_frames(images)
-        data = combine_frames(
+        return combine_frames(
             list(frames),
-            [self.frame_scale(frame) for frame in frames],
+            scales,
             method=self.method,
             sigma=self.sigma,
             max_iterations=self.max_iterations,
         )
-        return self.finish_master(frames, data)
+
+    def make_image(self, images: ImageBatch) -> Image:
+        """Make the master from the images of a batch."""
+        frames, scales = self.scaled_frames(self.select_frames(images))
+        return self.finish_master(frames, self.combine(frames, scales))
 
     # -- where it is kept ---------------------------------------------------------------------
 
