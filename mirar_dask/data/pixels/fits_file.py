@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -127,9 +129,9 @@ class FitsFilePixels(Pixels):
         """Read the image; errors as in `FitsPixels.read`."""
         with unchanged(self.path, Stamp(self.size, self.mtime_ns, self.inode)):
             data = self._decoded()
-        if data.shape != self.shape:
+        if data.size != math.prod(self.shape):
             raise InvalidFitsError(f"{self.path} holds {data.shape} pixels, not {self.shape}")
-        return data
+        return data.reshape(self.shape)  # a third axis of length 1 is no axis of the image
 
     def token(self) -> tuple[Any, ...]:
         """Return path, position, type and stamp."""
@@ -139,7 +141,10 @@ class FitsFilePixels(Pixels):
     def _decoded(self) -> np.ndarray:
         try:
             # Not as unsigned integers: a pixel that is BLANK has to become NaN.
-            with fits.open(self.path, memmap=False, uint=False) as hdus:
+            with (
+                warnings.catch_warnings(action="ignore"),  # of odd cards, seen to long before
+                fits.open(self.path, memmap=False, uint=False) as hdus,
+            ):
                 return np.array(hdus[self.hdu].data, dtype=self.dtype, order="C")
         except MemoryError:
             raise
