@@ -19,6 +19,7 @@ from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base_processor import BaseProcessor, ProcessorWithCache
 
+
 @dataclass(slots=True)
 class Leg:
     """A stretch of an image's chain that one task does without a stop."""

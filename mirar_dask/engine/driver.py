@@ -197,9 +197,7 @@ class _Run:
         outcome, reason = _outcome_of(future)
         future.release()
         if outcome is not None:
-            times = tuple(
-                (flow.steps[t.step].step_name, t.seconds, t.n) for t in outcome.times
-            )
+            times = tuple((flow.steps[t.step].step_name, t.seconds, t.n) for t in outcome.times)
             flow.absorb(task, outcome)
             self.settings.announce(
                 TaskFinished(

@@ -501,9 +501,7 @@ class Flow:
         self._take_rows(outcome, graph.order, min(legs))
         self._dirty[id(graph)] = graph
 
-    def _lose_chain(
-        self, graph: BatchGraph, legs: dict[int, Leg], task: Task, reason: str
-    ) -> None:
+    def _lose_chain(self, graph: BatchGraph, legs: dict[int, Leg], task: Task, reason: str) -> None:
         self.records.append(Record(task.names, Status.LOST, task.label, reason))
         for leg in legs.values():
             graph.absorb_leg(leg, None, {})
@@ -543,9 +541,7 @@ class Flow:
         edges = self.packing.bands(frames[0].shape[0], sum(frame.nbytes for frame in frames))
         master = MasterWork(plan.step, frames, scales, (), plan.path)
         if len(edges) < 3:
-            self._push(
-                master, (plan.step,), names, memory, graph.segment, flying, " master", 9
-            )
+            self._push(master, (plan.step,), names, memory, graph.segment, flying, " master", 9)
             return
         state.n_bands = len(edges) - 1
         for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
@@ -594,9 +590,7 @@ class Flow:
             if len(state.bands) == state.n_bands:
                 bands = tuple(state.bands[n] for n in range(state.n_bands))
                 work = MasterWork(master.step, master.frames, master.scales, bands, master.path)
-                self._push(
-                    work, (master.step,), names, memory, graph.segment, flying, " master", 9
-                )
+                self._push(work, (master.step,), names, memory, graph.segment, flying, " master", 9)
 
         def lose(reason: str) -> None:
             if not state.done:

@@ -19,6 +19,7 @@ from mirar_dask.data.pixels import Pixels
 from mirar_dask.paths import PROC_HISTORY_KEY
 from mirar_dask.processors.base_processor import BaseProcessor
 
+
 class LateError(BaseException):
     """Raised when something is asked that is known only once earlier steps have run.
 

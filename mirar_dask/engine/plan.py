@@ -1,0 +1,354 @@
+"""What will be done to a night, found before any pixel is read.
+
+The same walk that the driver makes (`expand`) is made with the night's headers: segments, batches
+with their members, masters with the frames that go into them, what is missing, and how much
+memory the largest task needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mirar_dask.data import Dataset
+from mirar_dask.data.cache import use_place
+from mirar_dask.engine.expand import Expansion, expand, needs_whole_batch
+from mirar_dask.engine.flow import BAND_BYTES, FRAMES_AT_ONCE, UNKNOWN_BATCH_FRAMES, cut
+from mirar_dask.engine.opening import Opened, open_night
+from mirar_dask.engine.places import RunPlace
+from mirar_dask.engine.types import Bunch, Handle, RunSettings
+from mirar_dask.errors import NothingToDoError
+from mirar_dask.paths import current_roots, use_roots
+from mirar_dask.processors.base.core import CONTAINED
+from mirar_dask.processors.base.forms import Form, Regroup
+from mirar_dask.processors.base.outcome import Record, Status
+from mirar_dask.processors.base_processor import BaseProcessor, KeyedRegroup
+
+
+@dataclass
+class PlannedStep:
+    """One step of the plan."""
+
+    name: str
+    processor: str
+    """Class of the processor."""
+    description: str
+    form: str
+    """How it looks at its blocks: image by image, gather, batch, source, pass."""
+    segment: int
+    """Number of the segment, from 0; the loader and what concerns headers come before it."""
+    regroup: str
+    batches: int | None = 0
+    """Number of batches; None where only the run will tell."""
+    images: int | None = 0
+    """Number of images; None where only the run will tell."""
+    set_aside: int = 0
+    """Number of images that it sets aside."""
+
+
+@dataclass(frozen=True)
+class PlannedMaster:
+    """A context that images are given: a master, mostly."""
+
+    step: str
+    name: str
+    """Name of the master's file, or of the context."""
+    frames: tuple[str, ...]
+    """Raw frames that go into it; none if it is there already."""
+    used_by: int
+    """Number of images that are given it."""
+    made: bool
+    """Whether it will be made in this run."""
+
+
+@dataclass(frozen=True)
+class PlannedBatch:
+    """A batch at the end of a stretch of steps."""
+
+    before: str
+    """Step that it sees next, or 'end'."""
+    members: tuple[str, ...]
+
+
+@dataclass
+class Plan:
+    """What will be done to a night."""
+
+    steps: list[PlannedStep]
+    masters: list[PlannedMaster]
+    batches: list[PlannedBatch]
+    frames: int
+    """Number of raw frames."""
+    missing: list[Record]
+    """What is missing or cannot be read, and which frames are blocked by it."""
+    caveats: list[str]
+    late: list[str]
+    """Where only the run will tell how it goes on, and why."""
+    memory: int
+    """Bytes that the largest task needs, estimated."""
+    largest: str
+    """Label of that task."""
+    opened: Opened | None = field(default=None, repr=False)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return a row of text a step: segment, step, processor, form, batches, images, aside."""
+        return [
+            (
+                str(step.segment) if step.segment >= 0 else "-",
+                step.name,
+                step.processor,
+                step.form,
+                "?" if step.batches is None else str(step.batches),
+                "?" if step.images is None else str(step.images),
+                str(step.set_aside) if step.set_aside else "",
+            )
+            for step in self.steps
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain values."""
+        return {
+            "frames": self.frames,
+            "steps": [dict(vars(step)) for step in self.steps],
+            "masters": [{**vars(master), "frames": list(master.frames)} for master in self.masters],
+            "batches": [{"before": b.before, "members": list(b.members)} for b in self.batches],
+            "missing": [
+                {"step": r.step, "status": r.status.value, "reason": r.reason, "files": r.names}
+                for r in self.missing
+            ],
+            "caveats": self.caveats,
+            "late": self.late,
+            "largest_task": {"label": self.largest, "bytes": self.memory},
+        }
+
+    def to_mermaid(self) -> str:
+        """Return the plan as a Mermaid flowchart."""
+        from mirar_dask.engine.plan_views import to_mermaid
+
+        return to_mermaid(self)
+
+    def to_dot(self) -> str:
+        """Return the plan in the DOT language of Graphviz."""
+        from mirar_dask.engine.plan_views import to_dot
+
+        return to_dot(self)
+
+    def to_svg(self) -> str:
+        """Return the plan as a picture."""
+        from mirar_dask.engine.plan_views import to_svg
+
+        return to_svg(self)
+
+
+def plan(steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings) -> Plan:
+    """Find out what will be done, reading headers only.
+
+    Parameters
+    ----------
+    steps : sequence of BaseProcessor
+        A configuration.
+    dataset : Dataset
+        What is reduced, where the first step is no loader.
+    settings : RunSettings
+        Roots and adapter, as for the run.
+
+    Raises
+    ------
+    NothingToDoError
+        If there is no frame to reduce.
+    """
+    with (
+        RunPlace(settings) as place,
+        use_roots(settings.roots or current_roots()),
+        use_place(place.cache),
+    ):
+        opened = open_night(steps, dataset, settings, headers_only=True)
+        if not opened.late and not any(len(batch) for batch in opened.dataset):
+            reasons = [r.reason for r in opened.records if r.status is Status.FAILED]
+            raise NothingToDoError(reasons[0] if reasons else "there is no frame to reduce")
+        return _Planner(opened).plan()
+
+
+class _Planner:
+    def __init__(self, opened: Opened) -> None:
+        self.opened = opened
+        self.all_steps = opened.steps
+        self.steps: list[PlannedStep] = []
+        self.masters: list[PlannedMaster] = []
+        self.batches: list[PlannedBatch] = []
+        self.missing = [r for r in opened.records if r.status is Status.FAILED]
+        self.caveats = [r.reason for r in opened.records if r.status is Status.CAVEATS]
+        self.late: list[str] = []
+        self.memory, self.largest = 0, ""
+
+    def plan(self) -> Plan:
+        start = self.opened.next_step
+        segments = cut(self.all_steps, start)
+        for place, step in enumerate(self.all_steps):
+            number = next((n for n, s in enumerate(segments) if s.start <= place < s.stop), -1)
+            self.steps.append(_describe(step, -1 if place < start else number))
+        loaded = sum(len(batch) for batch in self.opened.dataset)
+        for planned in self.steps[:start]:
+            planned.batches, planned.images = len(self.opened.dataset), loaded
+        if self.opened.late:
+            self._late_from(0, f"step '{self.all_steps[0].step_name}' reads pixels to load a frame")
+        else:
+            self._walk_segments(segments)
+        return Plan(
+            self.steps,
+            self.masters,
+            self.batches,
+            len(self.opened.frames),
+            self.missing,
+            self.caveats,
+            list(dict.fromkeys(self.late)),
+            self.memory,
+            self.largest,
+            self.opened,
+        )
+
+    def _walk_segments(self, segments: Sequence[Any]) -> None:
+        bunches: list[Bunch] | None = [Bunch.of(batch) for batch in self.opened.dataset]
+        for segment in segments:
+            assert bunches is not None
+            arrived: list[Bunch] = []
+            known = True
+            for bunch in bunches:
+                known &= self._walk(segment.start, segment.stop, bunch, arrived)
+            if not known:
+                return
+            last = self.all_steps[segment.stop - 1] if segment.stop > segment.start else None
+            bunches = self._regroup(last, segment.stop, arrived)
+            if bunches is None:
+                return
+        for bunch in bunches or []:
+            self.batches.append(PlannedBatch("end", _members(bunch)))
+
+    def _walk(self, start: int, stop: int, bunch: Bunch, arrived: list[Bunch]) -> bool:
+        """Follow one batch; False where only the run will tell how it goes on."""
+        if start >= stop:
+            arrived.append(bunch)
+            return True
+        step = self.all_steps[start]
+        if needs_whole_batch(step):
+            self._count(start, 1, len(bunch.members))
+            self._weigh(step.step_name, UNKNOWN_BATCH_FRAMES * _largest(bunch.members))
+            self.batches.append(PlannedBatch(step.step_name, _members(bunch)))
+            if start + 1 < len(self.all_steps):
+                why = f"step '{step.step_name}' works on whole batches: what it returns is known"
+                self._late_from(start + 1, f"{why} at run time only")
+            return False
+        expansion = expand(self.all_steps, start, stop, bunch, str(start))
+        self._count_chains(expansion)
+        self._add_masters(expansion, bunch)
+        if expansion.late is not None:
+            self.late.append(expansion.late)
+        known = True
+        for leaf in expansion.leaves:
+            members = tuple(self._ahead(expansion, bunch, position) for position in leaf.positions)
+            if leaf.next_step < stop and not needs_whole_batch(self.all_steps[leaf.next_step]):
+                self._late_from(leaf.next_step, expansion.late or "")
+                self.batches.append(
+                    PlannedBatch(self.all_steps[leaf.next_step].step_name, _members_of(members))
+                )
+                known = False
+            else:
+                known &= self._walk(leaf.next_step, stop, Bunch(members), arrived)
+        return known
+
+    def _ahead(self, expansion: Expansion, bunch: Bunch, position: int) -> Handle:
+        return bunch.members[position]
+
+    def _count_chains(self, expansion: Expansion) -> None:
+        seen: dict[int, int] = {}
+        for chain in expansion.chains:
+            for link in chain.links:
+                seen[link.step] = seen.get(link.step, 0) + 1
+            if chain.exit is not None and chain.exit.status is Status.SET_ASIDE:
+                self.steps[chain.links[-1].step].set_aside += 1
+            elif chain.exit is not None:
+                self.missing.append(chain.exit)
+        for place, n in seen.items():
+            self._count(place, 0, n)
+        for place in seen:
+            parts = {
+                split.positions
+                for leaf in expansion.leaves
+                for split in leaf.splits
+                if split.step == place
+            }
+            self._count(place, len(parts) or 1, 0)
+
+    def _add_masters(self, expansion: Expansion, bunch: Bunch) -> None:
+        for context in expansion.contexts.values():
+            step = self.all_steps[context.step]
+            names = tuple(n for p in context.frames for n in bunch.members[p].names)
+            if context.kind == "failed":
+                self.missing += list(context.records)
+                continue
+            if context.kind == "none":
+                self.caveats.append(f"step '{step.step_name}' has no frames and is left out")
+                continue
+            made = context.kind in ("frames", "prepare")
+            shown = context.path.name if context.path is not None else step.step_name
+            self.masters.append(
+                PlannedMaster(step.step_name, shown, names, len(context.users), made)
+            )
+            shape = bunch.members[context.users[0]].shape if context.users else (0,)  # type: ignore[union-attr]
+            self._weigh(f"{step.step_name} master", BAND_BYTES + 12 * math.prod(shape))
+        contexts = len(expansion.contexts)
+        frame = _largest(bunch.members)
+        self._weigh("chain of one image", (FRAMES_AT_ONCE + contexts) * frame)
+
+    def _regroup(
+        self, last: BaseProcessor | None, stop: int, arrived: list[Bunch]
+    ) -> list[Bunch] | None:
+        if last is None or last.regroup in (Regroup.NONE, Regroup.DROP_EMPTY, Regroup.SPLIT):
+            return arrived
+        if last.regroup is Regroup.FREE or not isinstance(last, KeyedRegroup):
+            self._late_from(stop, f"step '{last.step_name}' regroups as it likes, at run time")
+            return None
+        try:
+            merged, records = last.merge(Dataset([bunch.open() for bunch in arrived]))
+        except CONTAINED as exc:
+            self._late_from(stop, f"step '{last.step_name}': {exc}")
+            return None
+        self.missing += [r for r in records if r.status is Status.FAILED]
+        self.steps[stop - 1].batches = len(merged)
+        return [Bunch.of(batch) for batch in merged]
+
+    def _late_from(self, place: int, why: str) -> None:
+        self.late.append(why)
+        for planned in self.steps[place:]:
+            planned.batches = planned.images = None
+
+    def _count(self, place: int, batches: int, images: int) -> None:
+        planned = self.steps[place]
+        if planned.batches is not None and planned.images is not None:
+            planned.batches += batches
+            planned.images += images
+
+    def _weigh(self, label: str, nbytes: int) -> None:
+        if nbytes > self.memory:
+            self.memory, self.largest = nbytes, label
+
+
+def _describe(step: BaseProcessor, segment: int) -> PlannedStep:
+    form = "header" if step.headers_only and step.form is Form.IMAGE else step.form.value
+    return PlannedStep(
+        step.step_name, type(step).__name__, step.description(), form, segment, step.regroup.value
+    )
+
+
+def _largest(members: Sequence[Handle]) -> int:
+    return max((4 * math.prod(getattr(m, "shape", (0,))) for m in members), default=0)
+
+
+def _members(bunch: Bunch) -> tuple[str, ...]:
+    return _members_of(bunch.members)
+
+
+def _members_of(members: Sequence[Handle]) -> tuple[str, ...]:
+    return tuple(member.name for member in members)
