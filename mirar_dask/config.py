@@ -15,12 +15,10 @@ from typing import Any
 
 from mirar_dask.errors import NothingToDoError, UsageError
 from mirar_dask.paths import (
-    MAX_N_CPU_VARIABLE,
     OUTPUT_DATA_DIR_VARIABLE,
     RAW_DATA_DIR_VARIABLE,
     RAW_IMG_SUB_DIR,
     Roots,
-    get_max_n_cpu,
     safe_component,
 )
 
@@ -29,8 +27,8 @@ from mirar_dask.paths import (
 class NightSettings:
     """One request: which night, by which pipeline, from where to where."""
 
-    pipeline: str = "imager"
-    """A registered name, ``file.py:Name`` or ``package.module:Name``."""
+    pipeline: str | type[Any] = "imager"
+    """A registered name, ``file.py:Name``, ``package.module:Name``, or the class itself."""
     raw: Path | None = None
     """Folder that holds the night's frames themselves."""
     night: str | None = None
@@ -132,15 +130,6 @@ def _night_of(folder: Path | None) -> str:
     if folder.name == RAW_IMG_SUB_DIR and folder.parent.name:
         return folder.parent.name
     return folder.name or "night"
-
-
-def resolve_workers(settings: NightSettings) -> int | None:
-    """Return the number of workers that was asked for, by flag or by ``MAX_N_CPU``."""
-    if settings.workers is not None:
-        if settings.workers < 1:
-            raise UsageError(f"--workers {settings.workers} is not a number of at least 1")
-        return settings.workers
-    return get_max_n_cpu() if os.environ.get(MAX_N_CPU_VARIABLE, "").strip() else None
 
 
 def parse_parameters(assignments: Iterable[str]) -> dict[str, str]:

@@ -115,15 +115,18 @@ def verbosity_option(command: Any) -> Any:
     )(command)
 
 
-@click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"]})
+HELP = """Reduce nights of astronomical images in parallel.
+
+\b
+mirar-dask demo                             see it work on a simulated night
+mirar-dask run imager --raw DIR --out DIR   reduce a night of your own
+"""
+
+
+@click.group(cls=App, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mirar-dask", prog_name=PROGRAM)
 def app() -> None:
-    r"""Reduce nights of astronomical images in parallel.
-
-    \b
-    mirar-dask demo                               see it work on a simulated night
-    mirar-dask run imager --raw DIR --out DIR     reduce your own
-    """
+    """Hold the commands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -142,6 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         return int(app.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return ExitCode.USAGE
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else PROGRAM

@@ -7,7 +7,7 @@ import click
 from mirar_dask.cli.app import verbosity_option
 
 
-@click.command()
+@click.command(short_help="List the pipelines and their configurations.")
 @verbosity_option
 def pipelines(verbosity: int) -> None:
     """List the pipelines that can be loaded by name, and their configurations.

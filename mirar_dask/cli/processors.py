@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mirar_dask.processors.base_processor import BaseProcessor
 
 
-@click.command()
+@click.command(short_help="List the processors, or describe one.")
 @click.argument("name", required=False)
 @verbosity_option
 def processors(name: str | None, verbosity: int) -> None:

@@ -17,7 +17,9 @@ def _names(ctx: click.Context, option: click.Parameter, value: str) -> tuple[str
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(
+    short_help="Write raw frames of a simulated night.", context_settings={"show_default": True}
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--size", type=click.IntRange(min=16), default=512, metavar="N", help="Pixels a side."

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mirar_dask.engine.serial import SerialEngine
-from mirar_dask.engine.types import Engine, Record, RunResult, RunSettings, Status
+from mirar_dask.engine.types import Engine, RunResult, RunSettings
+from mirar_dask.processors.base.outcome import Record, Status
 
 if TYPE_CHECKING:
     from mirar_dask.engine.driver import DaskEngine

@@ -272,7 +272,7 @@ class BatchGraph:
         return min([*self._open_taps(position), self._end(position)])
 
     def _wants(self, position: int, stop: int) -> tuple[tuple[int, ...], bool]:
-        """Steps that measure an image at a stop, and whether bands are read of it there."""
+        """Return the steps that measure an image at a stop, and whether bands are read of it."""
         if stop in self.tapped[position]:
             return (), False
         plans = [self.contexts[name].plan for name in self.chains[position].taps.get(stop, ())]

@@ -42,7 +42,7 @@ from mirar_dask.engine.types import (
 )
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
-from mirar_dask.processors.base.outcome import Record, Row, Status, error_stack
+from mirar_dask.processors.base.outcome import Record, Status, error_stack
 from mirar_dask.processors.base_processor import BaseProcessor
 
 logger = logging.getLogger(__name__)
@@ -260,7 +260,7 @@ class _Run:
         return min(limits, default=6 << 30) // 3
 
     def _memory_for(self, task: Task) -> int:
-        """What a task reserves; never more than the largest worker has, or it would never run."""
+        """Return what a task reserves: never more than the largest worker has, or it never runs."""
         most = max(
             (float(worker["resources"].get(MEMORY, math.inf)) for worker in self._info().values()),
             default=math.inf,
@@ -320,8 +320,8 @@ def _outcome_of(future: Future) -> tuple[Outcome | None, str]:
         except Exception as exc:  # the worker died before its result was fetched
             return None, f"its result was lost ({type(exc).__name__}: {exc})"
     if future.status == "error":
-        exc = future.exception()
-        return None, f"{type(exc).__name__}: {exc}".splitlines()[0]
+        error = future.exception()
+        return None, f"{type(error).__name__}: {error}".splitlines()[0]
     return None, f"it was {future.status}"
 
 

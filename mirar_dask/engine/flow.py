@@ -12,7 +12,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -544,7 +544,7 @@ class Flow:
             self._push(master, (plan.step,), names, memory, graph.segment, flying, " master", 9)
             return
         state.n_bands = len(edges) - 1
-        for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
+        for number, (start, stop) in enumerate(pairwise(edges)):
             self._push(
                 BandWork(plan.step, frames, scales, start, stop),
                 (plan.step,),

@@ -50,6 +50,7 @@ class AheadHeader(Header):
         return super().__contains__(key)
 
     def get(self, key: Any, default: Any = None) -> Any:
+        """Return a value that is known."""
         self._check(key)
         return super().get(key, default)
 

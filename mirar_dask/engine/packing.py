@@ -39,7 +39,7 @@ class Packing:
         self._learnt[places] = (0.7 * total + seconds, math.ceil(0.7 * count) + n)
 
     def size(self, places: tuple[int, ...], waiting: int, nbytes: int) -> int:
-        """Number of images for the next task.
+        """Choose the number of images for the next task.
 
         Parameters
         ----------
@@ -57,6 +57,6 @@ class Packing:
         return max(1, min(by_time, fair_share, waiting))
 
     def bands(self, rows: int, nbytes: int) -> list[int]:
-        """Edges of the bands of rows in which the frames of a master are combined."""
+        """Choose the edges of the bands of rows in which the frames of a master are combined."""
         n = max(1, min(self.slots, rows, nbytes // BYTES_WORTH_A_BAND))
         return [round(rows * i / n) for i in range(n + 1)]

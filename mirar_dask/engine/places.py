@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mirar_dask.data import DataBatch, Dataset, Image, NpyPixels
+from mirar_dask.data import DataBlock, Dataset, Image, NpyPixels
 from mirar_dask.data.cache import CachePlace, cache, new_key, use_cache
 from mirar_dask.engine.types import RunSettings
 
@@ -40,15 +40,15 @@ class RunPlace:
     def keep(self, dataset: Dataset) -> Dataset:
         """Hand the files behind a dataset over to the caller, if he is to have them.
 
-        Without that, images whose pixels lie in the cache only are left out of the dataset.
+        Otherwise its images keep their headers, and the pixels that are in no product go with
+        the run.
         """
         batches = []
         for batch in dataset:
-            kept = [self._keep(block) for block in batch]
-            batches.append(type(batch)([block for block in kept if block is not None]))
+            batches.append(type(batch)([self._keep(block) for block in batch]))
         return Dataset(batches)
 
-    def _keep(self, block: DataBatch) -> DataBatch | None:
+    def _keep(self, block: DataBlock) -> DataBlock:
         if not isinstance(block, Image):
             return block
         if self._keep_results:

@@ -39,7 +39,7 @@ class BenchPlugin(WorkerPlugin):
         self.bench = bench
 
     async def setup(self, worker: Worker) -> None:
-        """Called by the worker when it gets the plugin."""
+        """Get the worker ready; Dask calls this where the plugin arrives."""
         if worker.nanny:  # a process of its own: what is set here is set for no one else
             for variable in THREAD_VARIABLES:
                 os.environ.setdefault(variable, "1")
@@ -50,7 +50,7 @@ class BenchPlugin(WorkerPlugin):
             await worker.set_resources(**{MEMORY: float(_memory_of(worker))})
 
     def teardown(self, worker: Worker) -> None:
-        """Called by the worker when the plugin is taken away."""
+        """Forget the run; Dask calls this where the plugin is taken away."""
         clear_away(self.key)
 
 

@@ -83,7 +83,7 @@ class Bench:
     """What a worker keeps for a run: its steps, folders and memory."""
 
     steps: Sequence[BaseProcessor]
-    roots: Roots | None
+    roots: Roots
     place: CachePlace | None
     """Where pixels are kept; None to leave it to the process."""
     budget: int
@@ -277,7 +277,13 @@ def _(work: MasterWork, bench: Bench) -> Outcome:
 def _(work: PrepareWork, bench: Bench) -> Outcome:
     step = bench.steps[work.step]
     assert isinstance(step, BaseImageProcessor)
-    return _context(step, work.step, lambda: step.prepare(work.batch.open()))
+    return _context(step, work.step, lambda: step.prepare(_images(work.batch)))
+
+
+def _images(bunch: Bunch) -> ImageBatch:
+    batch = bunch.open()
+    assert isinstance(batch, ImageBatch)
+    return batch
 
 
 def _context(step: BaseProcessor, place: int, make: Callable[[], Any]) -> Outcome:

@@ -12,9 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from mirar_dask.data import DataBatch, Dataset, ImageBatch, SourceBatch
-from mirar_dask.data.image_data import ImageHandle
-from mirar_dask.data.source_data import SourceHandle
+from mirar_dask.data import (
+    DataBatch,
+    Dataset,
+    ImageBatch,
+    ImageHandle,
+    SourceBatch,
+    SourceHandle,
+)
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import Roots
 from mirar_dask.processors.base.outcome import Record, Row, Status
@@ -41,7 +46,7 @@ class Bunch:
 
     def open(self) -> DataBatch:
         """Make a batch, with blocks of its own, of the handles."""
-        kind = SourceBatch if self.is_sources else ImageBatch
+        kind: type[DataBatch] = SourceBatch if self.is_sources else ImageBatch
         return kind([handle.open() for handle in self.members])
 
     @property
@@ -325,7 +330,7 @@ class RunResult:
     errors: ErrorStack = field(default_factory=ErrorStack)
 
     def counts(self) -> dict[str, int]:
-        """Number of frames by status; they add up to the number of frames."""
+        """Count the frames by status; the counts add up to the number of frames."""
         found = Counter(self.frames.values())
         return {status.value: found.get(status, 0) for status in Status}
 

@@ -17,6 +17,7 @@ from mirar_dask.io.structure import FitsFile
 # What is not printable ASCII has no place in a header; some cameras fill with NUL.
 _PRINTABLE = bytes(32 if b < 32 else b if b < 127 else ord("?") for b in range(256))
 _COMMENTARY = (b"COMMENT ", b"HISTORY ", b"CONTINUE", b" " * 8)
+_CROWDED = re.compile(rb"^(?=.{8}=)([A-Z0-9_-]+ *)=([^ ])")
 _KEYWORD = re.compile(rb"[A-Z0-9_-]+ *= ")
 _VALUE = re.compile(
     rb" *(?:'(?:[^']|'')*'|[TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?)? *(?:/.*)?"
@@ -39,32 +40,45 @@ def is_plain_card(card: bytes) -> bool:
 def parse_header(raw: bytes) -> fits.Header:
     """Parse a header's cards; odd ones are mended, or kept as text where that is impossible."""
     text = raw.translate(_PRINTABLE)
-    header = fits.Header.fromstring(text)
-    if not all(is_plain_card(text[i : i + CARD]) for i in range(0, len(text), CARD)):
-        mend(header)
+    cards = [text[i : i + CARD] for i in range(0, len(text), CARD)]
+    if all(map(is_plain_card, cards)):
+        return fits.Header.fromstring(text)
+    header = fits.Header.fromstring(b"".join(_CROWDED.sub(rb"\1= \2", c)[:CARD] for c in cards))
+    mend(header)
     return header
 
 
 def mend(header: fits.Header) -> None:
     """Repair what can be repaired in a header, in place and silently."""
+    for index, card in enumerate(list(header.cards)):
+        if not _is_sound(card):
+            _replace_by_text(header, index, card)
+
+
+def _is_sound(card: fits.Card) -> bool:
+    """Mend a card in place, and tell whether it can then be read and written."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for index, card in enumerate(header.cards):
-            try:
-                card.verify("silentfix+ignore")
-                _ = card.value, card.comment
-                fits.Card.fromstring(card.image).verify("exception")
-            except (VerifyError, ValueError, IndexError):
-                _replace_by_text(header, index, card)
+        try:
+            card.verify("silentfix+ignore")
+            warnings.simplefilter("error")
+            written = fits.Card.fromstring(card.image)
+            written.verify("exception")
+            _ = card.value, card.comment, written.value, written.comment
+        except (VerifyError, ValueError, IndexError, Warning):
+            return False
+    return True
 
 
 def _replace_by_text(header: fits.Header, index: int, card: fits.Card) -> None:
     """Keep an unreadable value as the string that stands in the file."""
     image = str(card._image or "").ljust(CARD)
     keyword = re.sub(r"[^A-Z0-9_-]", "_", image[:8].strip().upper())
-    text = image[8:].lstrip("= ").rstrip()[:60]
     del header[index]
-    header.insert(index, (keyword, text) if keyword else ("COMMENT", text))
+    if keyword in ("", "HIERARCH", "CONTINUE", "END"):
+        header.insert(index, ("COMMENT", image.strip()[:70]))
+    else:
+        header.insert(index, (keyword, image[8:].lstrip("= ").rstrip()[:60]))
 
 
 def read_header(path: Path | str, hdu: int = 0) -> fits.Header:
@@ -87,9 +101,9 @@ def read_header(path: Path | str, hdu: int = 0) -> fits.Header:
     with FitsFile(path) as file:
         hdus = list(islice(file.hdus(), max(hdu + 1, 1)))
         if hdu == 0 and hdus[0].kind == "empty":
-            behind = list(islice(file.hdus(), 1, 3))
-            if [h.kind for h in behind] in (["compressed"], ["compressed", "table"]):
-                return image_header(file, behind[0])
+            images = [h for h in file.hdus() if h.kind in ("image", "compressed")]
+            if [h.kind for h in images] == ["compressed"]:
+                return image_header(file, images[0])
         if not 0 <= hdu < len(hdus):
             raise file.error(f"has no HDU {hdu}: it has {len(hdus)}")
         return image_header(file, hdus[hdu])

@@ -35,7 +35,7 @@ class RunSummary:
     night: str
     configurations: tuple[str, ...]
     cluster: str
-    """Where the work was done, in words."""
+    """Where the work was done: what ``--cluster`` was given."""
     workers: int
     started: datetime
     """UTC."""
@@ -78,9 +78,13 @@ class RunSummary:
         return len(self.frames) / self.seconds if self.seconds > 0 else 0.0
 
     @property
-    def well(self) -> bool:
-        """Whether nothing failed; caveats are well."""
-        return not self.failures
+    def exit_code(self) -> int:
+        """Tell the shell: 0 all well, caveats included; 1 failures; 3 nothing could be done."""
+        if not self.failures:
+            return 0
+        arrived = (Status.SUCCEEDED, Status.CAVEATS)
+        done = self.products or any(status in arrived for status in self.frames.values())
+        return 1 if done else 3
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as values that JSON knows; see ``docs/summary.md``."""
@@ -96,7 +100,7 @@ class RunSummary:
             "started": self.started.isoformat(timespec="milliseconds"),
             "seconds": round(self.seconds, 3),
             "frames_per_second": round(self.frames_per_second, 3),
-            "exit_code": 0 if self.well else 1,
+            "exit_code": self.exit_code,
             "folders": {
                 "raw": str(self.raw),
                 "output": str(self.output),
@@ -166,7 +170,7 @@ def summary_report(
         ("products", _products_line(summary)),
         ("failures", str(len(summary.failures))),
         ("seconds", _seconds_line(summary)),
-        ("frames a second", f"{summary.frames_per_second:.1f} ({summary.cluster})"),
+        ("frames a second", _rate_line(summary)),
         *extra,
         ("look at", str(summary.output)),
         ("log, plan", str(summary.run_folder)),
@@ -195,6 +199,11 @@ def _products_line(summary: RunSummary) -> str:
 def _seconds_line(summary: RunSummary) -> str:
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary.phases.items())
     return f"{summary.seconds:.1f}" + (f" ({phases})" if phases else "")
+
+
+def _rate_line(summary: RunSummary) -> str:
+    workers = plural(summary.workers, "worker")
+    return f"{summary.frames_per_second:.1f} (cluster {summary.cluster}, {workers})"
 
 
 def _listed(

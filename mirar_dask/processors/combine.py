@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mirar_dask.data import Image, use_cache
-from mirar_dask.data.image_data import ImageHandle
-from mirar_dask.data.pixels import MemoryPixels, NpyPixels, Pixels
+from mirar_dask.data import Image, ImageHandle, MemoryPixels, NpyPixels, Pixels, use_cache
 from mirar_dask.errors import ProcessorError, ShapeMismatchError, UsageError
 from mirar_dask.processors.reductions import (
     METHODS,
@@ -171,7 +169,7 @@ def _row_sources(frames: Sequence[Frame], max_bytes: int) -> list[Frame]:
         pixels = frame if isinstance(frame, Pixels) else frame.pixels
         if pixels.rows_readable:
             continue
-        data = pixels.read()
+        data = frame.view_data() if isinstance(frame, Image) else pixels.read()
         max_bytes -= data.nbytes
         in_memory = max_bytes >= 0 or not use_cache()
         sources[number] = MemoryPixels(data) if in_memory else NpyPixels.publish(data)
@@ -182,7 +180,7 @@ def _read_rows(source: Frame, start: int, stop: int) -> np.ndarray:
     pixels = source if isinstance(source, Pixels) else source.pixels
     if isinstance(pixels, MemoryPixels):
         return pixels.view()[start:stop]
-    return pixels.read_rows(start, stop)
+    return (pixels if isinstance(source, ImageHandle) else source).read_rows(start, stop)
 
 
 def _name(frame: Any) -> str:

@@ -13,7 +13,6 @@ from mirar_dask.config import (
     check_raw_folder,
     parse_parameters,
     resolve_folders,
-    resolve_workers,
 )
 from mirar_dask.errors import NothingToDoError, UsageError
 
@@ -108,22 +107,6 @@ def test_a_parameter_given_twice_is_refused():
     """Neither of two values wins in silence."""
     with pytest.raises(UsageError, match=r"flat\.missing twice"):
         parse_parameters(["flat.missing=skip", "flat.missing=fail"])
-
-
-def test_workers_come_from_the_flag_then_from_the_environment(monkeypatch: pytest.MonkeyPatch):
-    """MAX_N_CPU is a wish that --workers overrides."""
-    monkeypatch.delenv("MAX_N_CPU", raising=False)
-    assert resolve_workers(NightSettings()) is None
-    monkeypatch.setenv("MAX_N_CPU", "3")
-    assert resolve_workers(NightSettings()) == 3
-    assert resolve_workers(NightSettings(workers=2)) == 2
-
-
-def test_nonsense_in_max_n_cpu_is_named(monkeypatch: pytest.MonkeyPatch):
-    """The message gives variable and value."""
-    monkeypatch.setenv("MAX_N_CPU", "many")
-    with pytest.raises(UsageError, match="MAX_N_CPU='many'"):
-        resolve_workers(NightSettings())
 
 
 def test_a_raw_folder_that_is_not_there_is_named_with_the_remedy(tmp_path: Path):

@@ -79,7 +79,7 @@ class BaseProcessor:
     base_key: str = ""
     """Short name, written into the processing history of every block."""
     subclasses: ClassVar[dict[str, type[BaseProcessor]]] = {}
-    """Every processor class by its `base_key`; of several with one key the last that was defined."""
+    """Every processor class by its `base_key`; of several with one key the last defined."""
     max_n_cpu: int = sys.maxsize
     """At most so many at once on the whole cluster (mirar's name for `max_concurrent`)."""
     max_concurrent: ClassVar[int | None] = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -108,7 +107,7 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
 
     @default_hook
     def _apply(self, batch: DataBatch) -> DataBatch:
-        return self._apply_to_images(batch)
+        return self._apply_to_images(batch)  # type: ignore[arg-type]
 
     @default_hook
     def _apply_to_images(self, batch: ImageBatch) -> ImageBatch:
@@ -125,7 +124,7 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
         records: list[Record] = []
         context = None
         if self.form is Form.GATHER:
-            context, records = self.make_context(batch)
+            context, records = self.make_context(batch)  # type: ignore[arg-type]
             if any(record.status is Status.FAILED for record in records):
                 return Processed(None, records)
         kept = []
@@ -330,9 +329,7 @@ class KeyedRegroup(_Router):
         records: list[Record] = []
         for batch in dataset:
             records += self.route(batch, groups)
-        kind: Callable[[list[DataBlock]], DataBatch] = (
-            type(dataset[0]) if len(dataset) else ImageBatch
-        )
+        kind: type[DataBatch] = type(dataset[0]) if len(dataset) else ImageBatch
         return [kind(blocks) for blocks in groups.values()], records
 
     def rearrange(self, dataset: Dataset) -> Stepped:

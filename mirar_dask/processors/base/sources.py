@@ -23,7 +23,7 @@ class BaseSourceGenerator(CleanupProcessor, ImageHandler):
 
     @default_hook
     def _apply(self, batch: DataBatch) -> DataBatch:
-        tables = self._apply_to_images(batch)
+        tables = self._apply_to_images(batch)  # type: ignore[arg-type]
         for table in tables:
             columns = list(table.get_data().columns)
             absent = [field for field in core_source_fields if field not in columns]
@@ -53,7 +53,7 @@ class BaseSourceProcessor(BaseProcessor):
 
     @default_hook
     def _apply(self, batch: DataBatch) -> DataBatch:
-        return self._apply_to_sources(batch)
+        return self._apply_to_sources(batch)  # type: ignore[arg-type]
 
     @default_hook
     def _apply_to_sources(self, batch: SourceBatch) -> SourceBatch:

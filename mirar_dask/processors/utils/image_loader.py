@@ -67,9 +67,9 @@ def load_images(path: Path, open_f: LoadImage) -> list[Image]:
     checked = reads_headers_only(open_f) or not is_frame_name(path.name)
     if not checked and path.is_file() and not check_file_is_complete(path):
         raise BadImageError(f"'{path}' is not complete; copy it again, or remove it")
-    loaded = open_f(path)
+    loaded: Any = open_f(path)
     several = isinstance(loaded, Iterable) and not isinstance(loaded, Image)
-    images = list(loaded) if several else [loaded]
+    images: list[Image] = list(loaded) if several else [loaded]
     if not all(isinstance(image, Image) for image in images):
         raise BadImageError(
             f"'{callable_name(open_f)}' returned {type(loaded).__name__} for '{path}', not an "
