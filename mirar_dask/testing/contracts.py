@@ -142,16 +142,15 @@ def check_stays_the_same(processor: BaseProcessor, batch: DataBatch[Any]) -> Non
 def check_repeats(processor: BaseProcessor, batch: DataBatch[Any]) -> None:
     """Check that the same input gives the same result, to the bit."""
     # Read before the second round: that may replace the products that the first left.
-    first, second = (
-        [[(block.get_data(), _header(block, VARYING_KEYS)) for block in each] for each in result]
-        for result in (_apply(processor, batch) for _ in range(2))
-    )
-    assert [len(x) for x in first] == [len(x) for x in second], (
-        f"{_name(processor)} made other batches of the same input"
-    )
-    for one, other in zip(sum(first, []), sum(second, []), strict=True):
-        assert _equal(one[0], other[0]), f"{_name(processor)} gave other values the second time"
-        assert one[1] == other[1], f"{_name(processor)} wrote another header the second time"
+    first, second = (_contents(_apply(processor, batch)) for _ in range(2))
+    assert first.keys() == second.keys(), f"{_name(processor)} made other batches of the same input"
+    for place, (data, header) in first.items():
+        assert _equal(data, second[place][0]), (
+            f"{_name(processor)} gave other values the second time"
+        )
+        assert header == second[place][1], (
+            f"{_name(processor)} wrote another header the second time"
+        )
 
 
 def check_declared_keys(processor: BaseProcessor, batch: DataBatch[Any]) -> None:
@@ -240,6 +239,15 @@ def _same(before: dict[str, Any], after: dict[str, Any], key: str) -> bool:
 
 def _blocks(dataset: Dataset) -> list[Any]:
     return [block for batch in dataset for block in batch]
+
+
+def _contents(dataset: Dataset) -> dict[tuple[int, int], tuple[Any, dict[str, str]]]:
+    """Values and header of every block, by the numbers of its batch and of the block in it."""
+    return {
+        (i, j): (block.get_data(), _header(block, VARYING_KEYS))
+        for i, batch in enumerate(dataset)
+        for j, block in enumerate(batch)
+    }
 
 
 def _equal(one: Any, other: Any) -> bool:
