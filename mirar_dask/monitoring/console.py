@@ -234,6 +234,8 @@ def progress_line(state: RunState) -> str:
         return "starting"
     parts = [plural(state.n_frames, "frame"), plural(state.workers, "worker")]
     parts.append(f"tasks: {state.tasks_done} done, {len(state.in_flight)} running")
+    if state.rate is not None:
+        parts.append(f"{state.rate:.1f} frames/s")
     if state.tasks_lost:
         parts.append(f"{state.tasks_lost} lost")
     if state.n_failures:

@@ -81,6 +81,14 @@ class RunState:
         """Whether the run is over."""
         return self.counts is not None
 
+    @property
+    def rate(self) -> float | None:
+        """Frames a second through the step that most frames have passed; None before the first."""
+        passed = max((step.done for step in self.steps.values()), default=0)
+        if not passed or self.started is None or self.updated is None:
+            return None
+        return passed / max(self.updated - self.started, 1e-3)
+
 
 def steps_of(label: str) -> tuple[str, ...]:
     """Return the steps that a task's label names."""

@@ -1,0 +1,113 @@
+"""`mirar-dask run PIPELINE`: reduce a night."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mirar_dask.cli.app import verbosity_option
+from mirar_dask.cli.options import night_options, settings_from
+from mirar_dask.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mirar_dask.monitoring.report import RunSummary
+    from mirar_dask.run import Request
+
+
+@click.command(short_help="Reduce a night.")
+@night_options
+@click.option("--fail-fast", is_flag=True, help="Begin nothing new after the first failure.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the summary (with --dry-run: the plan) for machines.",
+)
+@verbosity_option
+def run(
+    *, fail_fast: bool, dry_run: bool, json_path: Path | None, verbosity: int, **options: Any
+) -> int:
+    """Reduce a night by PIPELINE.
+
+    PIPELINE is a name that 'mirar-dask pipelines' lists, file.py:Name or package.module:Name.
+
+    Exit codes: 0 all well, caveats included; 1 something failed; 2 wrong usage; 3 nothing could
+    be done.
+    """
+    from mirar_dask.run import prepare
+
+    check_json_path(json_path)
+    request = prepare(settings_from(options, fail_fast=fail_fast))
+    if dry_run:
+        from mirar_dask.cli.plan import show_plan
+
+        show_plan(request, json_path=json_path)
+        return 0
+    return carry_out(request, verbosity=verbosity, json_path=json_path)[1]
+
+
+def check_json_path(path: Path | None) -> None:
+    """Make sure, before the work, that the summary can be written where it is wanted."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UsageError(f"--json {path}: there is no folder {path.absolute().parent}; make it")
+
+
+def carry_out(
+    request: Request, *, verbosity: int = 0, json_path: Path | None = None
+) -> tuple[RunSummary, int]:
+    """Run a request with a display, print what came out, and return summary and exit code."""
+    from mirar_dask.monitoring.console import make_console, make_monitor
+    from mirar_dask.run import run_night
+
+    monitor = make_monitor(request.title)
+    with monitor, logging_to(monitor, verbosity):
+        summary = run_night(request, listeners=[monitor])
+    if json_path is not None:
+        summary.save(json_path)
+    show_summary(summary, make_console())
+    return summary, summary.exit_code
+
+
+def show_summary(
+    summary: RunSummary, console: Console, extra: Iterable[tuple[str, str]] = ()
+) -> None:
+    """Print what came out of a run."""
+    from mirar_dask.monitoring.report import summary_report
+
+    console.print()
+    for part in summary_report(summary, extra):
+        console.print(part)
+
+
+@contextmanager
+def logging_to(monitor: Any, verbosity: int) -> Iterator[None]:
+    """Show log messages above the panel (or among the lines), as far as they are wanted."""
+
+    class ToMonitor(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            monitor.note(self.format(record))
+
+    handler = ToMonitor((logging.CRITICAL, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root, package = logging.getLogger(), logging.getLogger("mirar_dask")
+    before = package.level
+    root.addHandler(handler)
+    if verbosity:
+        package.setLevel(handler.level)
+    # Warnings of libraries (odd headers mostly) would tear the panel; the log file has them.
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        package.setLevel(before)
+        root.removeHandler(handler)
