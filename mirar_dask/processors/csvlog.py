@@ -9,7 +9,6 @@ from typing import Any
 from mirar_dask.atomic import replacing
 from mirar_dask.data import DataBatch, ImageBatch
 from mirar_dask.paths import BASE_NAME_KEY, core_fields, get_output_path
-from mirar_dask.processors.base.forms import default_hook
 from mirar_dask.processors.base_processor import BaseImageProcessor
 from mirar_dask.processors.utils.header_values import ParsingError, header_value
 
@@ -82,9 +81,8 @@ class CSVLog(BaseImageProcessor):
             base_name=self.get_log_name(), dir_root=base or "", sub_dir=self.output_sub_dir
         )
 
-    @default_hook
     def _apply_to_images(self, batch: ImageBatch) -> ImageBatch:
-        return batch
+        return batch  # seen as a whole, so that its first image is the first of all
 
     def table_rows(self, batch: DataBatch[Any]) -> list[dict[str, Any]]:
         """Return one row: header values of the first image; none for an empty batch."""

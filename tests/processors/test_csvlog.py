@@ -8,7 +8,7 @@ import pytest
 from mirar_dask.data import Dataset
 from mirar_dask.paths import Roots, use_roots
 from mirar_dask.processors.csvlog import CSVLog, default_log_keys
-from mirar_dask.testing.images import make_batch
+from mirar_dask.testing.images import make_batch, make_sources
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +78,13 @@ def test_the_file_is_where_the_parameters_say(tmp_path, options, path):
     """As in mirar: <output>/<output_sub_dir>/<night or output_base_dir>/<night>_<name>.csv."""
     log_of(["BASENAME"], **options).base_apply(Dataset([make_batch(["a.fits"])]))
     assert (tmp_path / path).is_file()
+
+
+def test_source_tables_are_logged_by_their_metadata(tmp_path):
+    """A batch of tables gives a row as a batch of images does."""
+    log_of(["BASENAME", "TARGET"]).base_apply(Dataset([make_sources("a.fits")]))
+    table = pd.read_csv(tmp_path / "out/cam/20240301/20240301_log.csv", index_col=0)
+    assert table.to_numpy().tolist() == [["a.fits", "field"]]
 
 
 def test_nothing_is_written_where_there_is_nothing_to_log(tmp_path):
