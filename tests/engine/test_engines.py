@@ -1,0 +1,93 @@
+"""Every engine keeps the one contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from mirar_dask.data import Dataset
+from mirar_dask.data.cache import use_place
+from mirar_dask.engine import Engine, RunResult, RunSettings, SerialEngine
+from mirar_dask.engine.flow import Flow
+from mirar_dask.engine.opening import open_night
+from mirar_dask.engine.places import RunPlace
+from mirar_dask.engine.tally import frame_statuses
+from mirar_dask.engine.task import Bench, execute
+from mirar_dask.engine.types import Bunch, RecordAdded, RunEnded, RunStarted, TaskFinished
+from mirar_dask.errors import ErrorStack
+from mirar_dask.paths import current_roots, use_roots
+from mirar_dask.processors.base.outcome import error_stack
+from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.testing.engine_contract import EngineContract
+
+
+class InlineEngine:
+    """Does the tasks of `Flow` one after the other in this process: the driver without Dask."""
+
+    def apply(
+        self, processors: Sequence[BaseProcessor], dataset: Dataset
+    ) -> tuple[Dataset, ErrorStack]:
+        result = self.run(processors, dataset, RunSettings())
+        return result.dataset, result.errors
+
+    def run(
+        self, steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings
+    ) -> RunResult:
+        roots = settings.roots or current_roots()
+        with RunPlace(settings) as place, use_roots(roots), use_place(place.cache):
+            opened = open_night(steps, dataset, settings)
+            settings.announce(RunStarted("run", 0.0, (), opened.frames))
+            bench = Bench(opened.steps, roots, place.cache, 1 << 30)
+            bunches = [Bunch.of(batch) for batch in opened.dataset]
+            flow = Flow(opened.steps, bunches, 3, start=opened.next_step)
+            while (task := flow.next_task()) is not None:
+                outcome = execute(bench, task)
+                flow.absorb(task, outcome)
+                settings.announce(
+                    TaskFinished(task.label, task.number, 0, task.names, "", 0.0, (), 0.0)
+                )
+                for path in flow.garbage():
+                    path.unlink()
+            assert flow.finished
+            records = [*opened.records, *flow.records]
+            for record in records:
+                settings.announce(RecordAdded(record, 0.0))
+            rows = {**opened.rows, **flow.tables()}
+            for number, found in rows.items():
+                records += opened.steps[number].save_table(found)
+            result = place.keep(Dataset([bunch.open() for bunch in flow.results()]))
+        frames = frame_statuses(opened.frames, records, result)
+        done = RunResult(result, tuple(records), frames, {}, error_stack(records))
+        settings.announce(RunEnded(done.counts(), 0.0, 0.0))
+        return done
+
+
+class TestSerial(EngineContract):
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return SerialEngine()
+
+
+class TestSerialWithLittleMemory(EngineContract):
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return SerialEngine(memory=10_000)
+
+
+class TestInline(EngineContract):
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return InlineEngine()
+
+
+class TestThreads(EngineContract):
+    @pytest.fixture
+    def engine(self, threads: Engine) -> Engine:
+        return threads
+
+
+class TestLocal(EngineContract):
+    @pytest.fixture
+    def engine(self, local: Engine) -> Engine:
+        return local
