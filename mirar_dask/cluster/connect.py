@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from mirar_dask.cluster.layout import Layout, local_layout
@@ -107,8 +109,27 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
         "host": None if in_threads else "127.0.0.1",
         "silence_logs": logging.ERROR,
     }
-    cluster = stack.enter_context(LocalCluster(**arguments))
+    with _answering_interrupts_alone():
+        cluster = stack.enter_context(LocalCluster(**arguments))
     return stack.enter_context(Client(cluster))
+
+
+@contextmanager
+def _answering_interrupts_alone() -> Iterator[None]:
+    """Start threads and processes that Ctrl-C does not reach.
+
+    A terminal sends it to every process of the command. Workers that died of it would print
+    tracebacks, and be started again, while the driver is still cancelling their tasks. Threads
+    inherit the mask of the thread that starts them, and processes that of their thread, so
+    workers that are started later are spared too.
+    """
+    # Its first start unblocks the signal again in the thread in which that happens.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _reach(spec: ClusterSpec, stack: ExitStack) -> Client:
