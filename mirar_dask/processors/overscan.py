@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_uppercase
 from typing import Any, Literal
 
 import numpy as np
@@ -207,6 +208,13 @@ class SectionTrimmer(BaseImageProcessor):
     def description(self) -> str:
         """Say what is cut."""
         return f"Trim to {', else '.join(self.section_keys)}."
+
+    def changes_keys(self) -> frozenset[str]:
+        """Change the shape, the sections, and where coordinates have their origin."""
+        axes = [f"{key}{axis}" for key in ("NAXIS", "LTV", "CRPIX") for axis in (1, 2)]
+        others = [f"CRPIX{axis}{letter}" for axis in (1, 2) for letter in ascii_uppercase]
+        sections = (TRIMSEC_KEY, DATASEC_KEY, BIASSEC_KEY, *self.section_keys)
+        return frozenset({*axes, *others, *sections})
 
     def apply_to_image(self, image: Image, context: Any = None) -> Image:
         """Trim one image.
