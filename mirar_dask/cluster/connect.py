@@ -104,9 +104,13 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
         "n_workers": 1 if in_threads else layout.workers,
         "threads_per_worker": layout.workers if in_threads else layout.threads,
         "memory_limit": 0 if in_threads else layout.memory,
-        "dashboard_address": "127.0.0.1:0" if dashboard else None,
+        # Without an address the scheduler's server would listen on all interfaces, dashboard or
+        # not; so would the servers of workers in this process with the protocol inproc.
+        "dashboard_address": "127.0.0.1:0",
+        "scheduler_kwargs": {"dashboard": dashboard},
+        "host": "127.0.0.1",
+        "protocol": "tcp://",
         "local_directory": spec.local_directory,
-        "host": None if in_threads else "127.0.0.1",
         "silence_logs": logging.ERROR,
     }
     with _answering_interrupts_alone():
