@@ -10,24 +10,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mirar_dask.data import Image
 from mirar_dask.errors import UsageError
 from mirar_dask.processors.mask_base import MASK_VALUE, BaseMask, Mask, read_mask
 from mirar_dask.processors.mask_sky import MaskPixelsFromWCS
+from mirar_dask.processors.sections import header_section
 from mirar_dask.processors.utils.header_values import ParsingError, callable_name, header_value
 
 __all__ = [
     "MASK_VALUE",
     "BaseMask",
     "MaskAboveThreshold",
+    "MaskDatasecPixels",
     "MaskPixelsFromFunction",
     "MaskPixelsFromPath",
     "MaskPixelsFromPathInverted",
     "MaskPixelsFromWCS",
     "WriteMaskedCoordsToFile",
 ]
+
+
+DATASEC_KEY = "DATASEC"
 
 
 class MaskPixelsFromPath(BaseMask):
@@ -65,7 +71,7 @@ class MaskPixelsFromPath(BaseMask):
     ) -> None:
         super().__init__(write_masked_pixels_to_file, output_dir_name, only_write_mask)
         _one_of(type(self).__name__, mask_path=mask_path, mask_path_key=mask_path_key)
-        self.mask_path = None if mask_path is None else Path(mask_path)
+        self.mask_path = None if mask_path is None else Path(mask_path).absolute()
         self.mask_path_key = mask_path_key
 
     def description(self) -> str:
@@ -218,6 +224,41 @@ class WriteMaskedCoordsToFile(BaseMask):
         """Return True where the image is NaN."""
         masked: Mask = ~image.get_mask()
         return masked
+
+
+class MaskDatasecPixels(BaseMask):
+    """Mask the pixels outside the section that DATASEC names.
+
+    DATASEC is ``[x1:x2,y1:y2]``, counted from one with both ends included, as FITS has it.
+
+    Parameters
+    ----------
+    write_masked_pixels_to_file, output_dir_name, only_write_mask
+        As in `BaseMask`.
+
+    Notes
+    -----
+    Reads DATASEC; writes MASKFITS if the mask is saved. An image without DATASEC, or with one
+    that is no part of it, fails alone.
+    """
+
+    base_key = "maskdatasec"
+
+    def description(self) -> str:
+        """Say what is masked."""
+        return "Mask the pixels outside of DATASEC"
+
+    def get_mask(self, image: Image) -> Mask:
+        """Return True outside of the section."""
+        section = header_section(image, DATASEC_KEY)
+        if section is None:
+            raise ParsingError(
+                f"'{image.get_name()}' has no section in header key '{DATASEC_KEY}'; add it "
+                "while loading"
+            )
+        mask: Mask = np.ones(image.shape, dtype=bool)
+        mask[section.slices] = False
+        return mask
 
 
 def _one_of(owner: str, **options: object) -> None:

@@ -11,6 +11,7 @@ from mirar_dask.paths import Roots, use_roots
 from mirar_dask.processors.mask import (
     BaseMask,
     MaskAboveThreshold,
+    MaskDatasecPixels,
     MaskPixelsFromFunction,
     MaskPixelsFromPath,
     MaskPixelsFromPathInverted,
@@ -189,13 +190,29 @@ def test_positions_on_the_sky_may_be_given():
 
 
 @pytest.mark.parametrize(
+    ("section", "good"),
+    [
+        ("[2:3,1:2]", [[0, 1, 1], [0, 1, 1]]),
+        ("[1:3,2:2]", [[0, 0, 0], [1, 1, 1]]),
+        ("[1:3,1:2]", [[1, 1, 1], [1, 1, 1]]),
+    ],
+)
+def test_pixels_outside_the_data_section_are_masked(section, good):
+    """Sections count from one and include both ends."""
+    data = np.ones((2, 3), dtype=np.float32)
+    (image,) = mask(MaskDatasecPixels(), make_image("a.fits", data, DATASEC=section))
+    np.testing.assert_array_equal(image.get_mask(), np.array(good, dtype=bool))
+
+
+@pytest.mark.parametrize(
     ("processor", "text"),
     [
-        (MaskPixelsFromPath("nosuch.fits"), "no mask at 'nosuch.fits'"),
+        (MaskPixelsFromPath("nosuch.fits"), "nosuch.fits'"),
         (MaskPixelsFromPath(mask_path_key="NOSUCH"), "'a.fits' has no header key 'NOSUCH'"),
         (MaskAboveThreshold(threshold_key="NOSUCH"), "'a.fits' has no header key 'NOSUCH'"),
         (MaskAboveThreshold(threshold_key="TARGET"), "TARGET='field' where a number is needed"),
         (MaskPixelsFromFunction(wrong_shape), r"has shape (3, 2), the image (2, 3)"),
+        (MaskDatasecPixels(), "'a.fits' has no section in header key 'DATASEC'"),
         (MaskPixelsFromWCS(10.0, 3.0), "'a.fits' has no celestial WCS"),
     ],
 )
@@ -207,6 +224,16 @@ def test_what_cannot_be_masked_fails_alone_with_its_reason(processor, text):
     assert report.contents == ["a.fits"]
     assert report.known_error_bool
     assert text in report.generate_full_traceback()
+
+
+def test_relative_paths_are_those_of_the_process_that_names_them(tmp_path, monkeypatch):
+    """A worker in another folder finds the same file."""
+    write_mask(tmp_path / "m.fits", np.array([[0, 1, 1], [1, 1, 1]], dtype=np.uint8))
+    monkeypatch.chdir(tmp_path)
+    processor = MaskPixelsFromPath("m.fits")
+    monkeypatch.chdir("/")
+    (image,) = mask(processor, make_image("a.fits", DATA))
+    assert np.isnan(image.get_data()[0, 0])
 
 
 @pytest.mark.parametrize(

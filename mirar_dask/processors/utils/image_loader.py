@@ -216,7 +216,7 @@ class ImageLoader(_FileLoader):
     ) -> None:
         super().__init__(load_image)
         self.input_sub_dir = input_sub_dir
-        self.input_img_dir = None if input_img_dir is None else Path(input_img_dir)
+        self.input_img_dir = None if input_img_dir is None else Path(input_img_dir).absolute()
 
     def description(self) -> str:
         """Name the folder and the function."""
@@ -270,7 +270,7 @@ class ImageListLoader(_FileLoader):
 
     def __init__(self, img_list: Sequence[str | Path], load_image: LoadImage | None = None) -> None:
         super().__init__(load_image)
-        self.img_list = list(img_list)
+        self.img_list = [Path(path).absolute() for path in img_list]
         if not self.img_list:
             raise ImageNotFoundError("ImageListLoader got an empty list; name at least one file")
 
@@ -280,7 +280,7 @@ class ImageListLoader(_FileLoader):
 
     def list_inputs(self) -> list[Path]:
         """Return the files of the list."""
-        return [Path(path) for path in self.img_list]
+        return list(self.img_list)
 
 
 class LoadImageFromHeader(BaseImageProcessor):

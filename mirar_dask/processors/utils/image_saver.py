@@ -65,7 +65,7 @@ class ImageSaver(BaseImageProcessor):
         super().__init__()
         self.output_dir_name = output_dir_name
         self.write_mask = write_mask
-        self.output_dir = None if output_dir is None else Path(output_dir)
+        self.output_dir = None if output_dir is None else Path(output_dir).absolute()
         self.compress = compress
         self.backs_images = True
         """Whether images read their pixels from the product; not if a later step replaces it."""
