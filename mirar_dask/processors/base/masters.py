@@ -174,16 +174,14 @@ class ProcessorWithCache(BaseImageProcessor):
     # -- where it is kept ---------------------------------------------------------------------
 
     def get_cache_path(self, images: ImageBatch) -> Path:
-        """Path of the master for a batch; its folder is made."""
-        path = Path(
+        """Path of the master for a batch; a plan asks for it too, so nothing is made here."""
+        return Path(
             get_output_path(
                 base_name=self.get_cache_file_name(images),
                 dir_root=self.cache_sub_dir,
                 sub_dir=self.night_sub_dir or "",
             )
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
 
     def get_cache_file_name(self, images: ImageBatch) -> str:
         """Name of the master: key, header values asked for, hash of frames and parameters."""
@@ -217,6 +215,7 @@ class ProcessorWithCache(BaseImageProcessor):
     def keep_master(self, master: Image, path: Path) -> Image:
         """Save a new master where that is asked for; SAVEPATH is set in either case."""
         if self.write_to_cache and (self.overwrite or not path.exists()):
+            path.parent.mkdir(parents=True, exist_ok=True)
             self.save_fits(master, path)
         elif LATEST_SAVE_KEY not in master.keys():
             master[LATEST_SAVE_KEY] = path.name
