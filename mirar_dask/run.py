@@ -27,6 +27,7 @@ from mirar_dask.config import (
 from mirar_dask.errors import NothingToDoError, UsageError
 
 if TYPE_CHECKING:
+    from mirar_dask.engine.plan import Plan
     from mirar_dask.engine.types import Listener, RunResult
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.pipelines.base_pipeline import Pipeline
@@ -197,6 +198,29 @@ def _check_frames(steps: list[BaseProcessor], folders: NightFolders) -> None:
         check_raw_folder(folders)  # a better reason, if the folder is the matter
         reason = " ".join(str(error).split())
     raise NothingToDoError(f"{reason}; name the folder that holds the night's FITS files")
+
+
+def plan_night(request: Request) -> Plan:
+    """Find out what a request would do, reading headers only.
+
+    Where it has several configurations, the first is planned: what the others work on is known
+    when it has run.
+
+    Raises
+    ------
+    NothingToDoError
+        If there is no frame to reduce.
+    """
+    from mirar_dask.data import Dataset, ImageBatch
+    from mirar_dask.engine.plan import plan
+    from mirar_dask.engine.types import RunSettings
+    from mirar_dask.paths import use_roots
+
+    roots, pipeline = request.folders.roots, request.pipeline
+    with use_roots(roots):
+        steps = pipeline.set_configuration(request.settings.configurations[0])
+        settings = RunSettings(roots=roots, adapt=pipeline.adapt)
+        return plan(steps, Dataset([ImageBatch()]), settings)
 
 
 @dataclass

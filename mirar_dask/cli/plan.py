@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,12 @@ import click
 
 from mirar_dask.cli.app import verbosity_option
 from mirar_dask.cli.options import night_options, settings_from
+from mirar_dask.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mirar_dask.engine.plan import Plan
     from mirar_dask.run import Request
 
 
@@ -33,7 +38,93 @@ def plan(
 
     Only headers are read, and nothing is written but the file of --svg.
     """
+    from mirar_dask.run import plan_night, prepare
+
+    if as_json and as_mermaid:
+        raise UsageError("--json and --mermaid both print; choose one of them")
+    request = prepare(settings_from(options))
+    found = plan_night(request)
+    if svg_path is not None:
+        write_file(svg_path, found.to_svg(), option="--svg")
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1))
+    elif as_mermaid:
+        click.echo(found.to_mermaid(), nl=False)
+    else:
+        _show(request, found)
 
 
 def show_plan(request: Request, *, json_path: Path | None = None) -> None:
-    """Print a plan as a table."""
+    """Print the plan of a request as a table; write it as JSON if a path is given."""
+    from mirar_dask.run import plan_night
+
+    found = plan_night(request)
+    if json_path is not None:
+        write_file(json_path, json.dumps(found.to_json(), indent=1) + "\n", option="--json")
+    _show(request, found)
+
+
+def write_file(path: Path, text: str, *, option: str) -> None:
+    """Write a file that an option named, whole or not at all."""
+    from mirar_dask.atomic import replacing
+    from mirar_dask.errors import WriteError
+
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except (OSError, WriteError) as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def _show(request: Request, found: Plan) -> None:
+    from mirar_dask.monitoring.console import make_console
+
+    console = make_console()
+    print_plan(found, console, title=request.title)
+    rest = request.settings.configurations[1:]
+    if rest:
+        console.print(f"Then {', '.join(rest)}, with what this leaves.", markup=False)
+
+
+def print_plan(found: Plan, console: Console, *, title: str) -> None:
+    """Print a plan: its steps, its masters, what is missing, and what it needs."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from mirar_dask.monitoring.console import failure_line, plural
+
+    console.print(Text(f"{title}: {plural(found.frames, 'frame')}", style="bold"))
+    steps = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("seg", "step", "processor", "works on"):
+        steps.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for heading in ("batches", "images", "aside"):
+        steps.add_column(heading, justify="right", no_wrap=True)
+    for row in found.rows():
+        steps.add_row(*(Text(cell) for cell in row))
+    console.print(steps)
+    if found.masters:
+        console.print(_masters_table(found))
+    for record in found.missing:
+        console.print(Text(f"missing: {failure_line(record)}", style="red"))
+    for sentence in found.caveats:
+        console.print(Text(f"caveat: {sentence}", style="yellow"))
+    for sentence in found.late:
+        console.print(Text(f"known at run time only: {sentence}", style="dim"))
+    if found.memory:
+        size = f"{found.memory / 1e6:.0f} MB"
+        console.print(Text(f"largest task: {found.largest}, about {size} of memory"))
+
+
+def _masters_table(found: Plan) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("master for", no_wrap=True)
+    table.add_column("made of", justify="right", no_wrap=True)
+    table.add_column("used by", justify="right", no_wrap=True)
+    table.add_column("file", no_wrap=True, overflow="ellipsis")
+    for master in found.masters:
+        made = f"{len(master.frames)} frames" if master.made else "there already"
+        table.add_row(*map(Text, (master.step, made, f"{master.used_by} images", master.name)))
+    return table

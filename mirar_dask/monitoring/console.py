@@ -157,10 +157,14 @@ class LivePanel:
             title=self.title,
             elapsed=time.monotonic() - self._began,
             height=self._console.height,
+            # The terminal echoes "^C" behind the panel: where that wraps, the panel is torn.
+            width=self._console.width - 2,
         )
 
 
-def panel(state: RunState, *, title: str, elapsed: float, height: int = 24) -> RenderableType:
+def panel(
+    state: RunState, *, title: str, elapsed: float, height: int = 24, width: int | None = None
+) -> RenderableType:
     """Draw a state as a panel of at most `height` lines.
 
     Parameters
@@ -173,6 +177,8 @@ def panel(state: RunState, *, title: str, elapsed: float, height: int = 24) -> R
         Seconds since the program began the run.
     height : int
         Lines of the terminal.
+    width : int, optional
+        Columns of the panel; those of the console by default.
     """
     from rich.console import Group
     from rich.panel import Panel
@@ -190,7 +196,12 @@ def panel(state: RunState, *, title: str, elapsed: float, height: int = 24) -> R
         parts.append(line)
     clock = time.strftime("%H:%M:%S", time.gmtime(elapsed))
     return Panel(
-        Group(*parts), title=title, title_align="left", subtitle=clock, subtitle_align="right"
+        Group(*parts),
+        title=title,
+        title_align="left",
+        subtitle=clock,
+        subtitle_align="right",
+        width=width,
     )
 
 
