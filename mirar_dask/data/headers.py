@@ -144,13 +144,15 @@ def pack_header(header: Header, previous: TravellingHeader | None = None) -> Tra
 def _untouched(card: Card) -> str | None:
     """Return the card's text if that says all there is, else None."""
     state = card.__dict__
+    if state["_invalid"]:
+        return None
     image = state["_image"]
     if image is not None and not (state["_modified"] or state["_valuemodified"]):
         if not state["_verified"] or state["_value"] is None or state["_valuestring"] is not None:
             return cast("str", image)  # its value, if it was parsed, came from this text
-        if state["_invalid"]:
-            return cast("str", image)
-        if state["_value"] is UNDEFINED and image.rstrip().endswith(card.comment):
+        raw = state["_rawvalue"]  # of a record-valued card
+        says_value = state["_value"] is UNDEFINED or (raw is not None and raw in image)
+        if says_value and image.rstrip().endswith(card.comment):
             return cast("str", image)
     keyword, value = state["_keyword"], state["_value"]
     if keyword not in _COMMENTARY or type(value) is not str or state["_comment"]:
@@ -161,8 +163,10 @@ def _untouched(card: Card) -> str | None:
 
 
 def _record(card: Card) -> tuple[Any, ...]:
-    """Return keyword, value and comment, or the whole state of a card that has more to it."""
+    """Return keyword, value and comment; of a card that has more to it, its whole state."""
     state = card.__dict__
+    if state["_invalid"]:
+        return state["_keyword"], state["_image"]
     keyword = state["_keyword"] if state["_keyword"] is not None else card.keyword
     unread = state["_value"] is None and state["_image"] is not None
     if unread or state["_valuestring"] or state["_hierarch"] or state["_field_specifier"]:
@@ -240,13 +244,14 @@ def _is_plain(keyword: str) -> bool:
 def _set_card(record: tuple[Any, ...]) -> Card:
     """Return a card as it was set in memory."""
     card = Card.__new__(Card)
-    if len(record) == 1:
-        card.__dict__ = {name: _decoded(value) for name, value in record[0]}
-    else:
-        keyword, value, comment = record
-        card.__dict__ = {
-            **_SET_STATE, "_keyword": keyword, "_value": _decoded(value), "_comment": comment
-        }  # fmt: skip
+    match record:
+        case (keyword, value, comment):
+            new = {"_keyword": keyword, "_value": _decoded(value), "_comment": comment}
+            card.__dict__ = {**_SET_STATE, **new}
+        case (keyword, image):  # astropy has warned of it once
+            card.__dict__ = {**_TEXT_STATE, "_keyword": keyword, "_image": image, "_invalid": True}
+        case (state,):
+            card.__dict__ = {name: _decoded(value) for name, value in state}
     return card
 
 
@@ -269,7 +274,7 @@ def _header_of(cards: list[Card]) -> Header:
 def _find_plain(payload: Payload, name: str) -> Any:
     """Look for a plain keyword; give up where a full parser has to decide."""
     text, long_cards, set_cards = payload
-    records = [record for _, record in set_cards if len(record) == 1 or record[0] == name]
+    records = [record for _, record in set_cards if len(record) < 3 or record[0] == name]
     upper = text.upper()
     if name not in upper:
         if not records:
