@@ -1,0 +1,1 @@
+"""Pipelines: named configurations of processors, and `imager` for any optical camera."""

@@ -178,7 +178,9 @@ class Association:
 
     def __str__(self) -> str:
         first = self.frames[0]
-        what = f"master {first.name}" if self.is_master else f"{len(self.frames)} frames"
+        n = len(self.frames)
+        frames = "1 frame" if n == 1 else f"{n} frames"
+        what = f"master {first.path.name}" if self.is_master else frames
         when = "later" if self.days > 0 else "earlier"
         return f"{self.need}: {what} of {first.night}, {abs(self.days):.1f} days {when}"
 

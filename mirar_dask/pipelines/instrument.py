@@ -7,7 +7,6 @@ file, table and key, whatever it does not know. Steps and their parameters are t
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mirar_dask.errors import UsageError
+from mirar_dask.pipelines.parameters import near
 from mirar_dask.pipelines.steps import STEPS, check_step_value
 from mirar_dask.processors.utils.header_words import ALIASES, CLASSES
 
@@ -251,18 +251,6 @@ class _Reader:
                     ) from error
             found[step] = content
         return found
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """Return a hint at names that look like an unknown one, or nothing.
-
-    Examples
-    --------
-    >>> near("flta", ["flat", "dark"])
-    ", did you mean 'flat'?"
-    """
-    close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
-    return f", did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def _toml(value: object) -> str:

@@ -39,6 +39,8 @@ def decide(
     kinds: Iterable[str],
     archive: Archive | None = None,
     days: float = 30.0,
+    *,
+    skipping: Iterable[str] = (),
 ) -> Decisions:
     """Decide for each kind of calibration where it comes from.
 
@@ -52,7 +54,11 @@ def decide(
         Frames and masters of other nights; used only for what the night lacks.
     days : float
         Greatest distance in time of what is taken from the archive.
+    skipping : iterable of str
+        Kinds without which frames go on; of the others a missing one blocks them.
     """
+    goes_on = set(skipping)
+    blocked: set[str] = set()
     left_out: list[str] = []
     associations: list[Association] = []
     caveats: list[str] = []
@@ -72,7 +78,10 @@ def decide(
             tried = "" if archive is None else _tried(kind, archive, days)
             caveats.append(f"no {kind} frames in this night{tried}: its step was left out")
         else:
-            caveats += [_unmatched(need, own, night) for need in open_needs]
+            open_needs = [need for need in open_needs if need.group not in blocked]
+            caveats += [_unmatched(need, own) for need in open_needs]
+            if kind not in goes_on:
+                blocked |= {need.group for need in open_needs}
     caveats += _idle(night)
     return Decisions(tuple(left_out), tuple(associations), tuple(caveats))
 
@@ -107,15 +116,13 @@ def _tried(kind: str, archive: Archive, days: float) -> str:
     return f", and none of the {n} of other nights matches within {days:g} days"
 
 
-def _unmatched(need: Need, own: Sequence[Held], night: Sequence[Held]) -> str:
+def _unmatched(need: Need, own: Sequence[Held]) -> str:
     others = Counter(
         frame.group + (f", filter {frame.filter}" if need.filter else "") for frame in own
     )
     shown = "; ".join(f"{n} of {group}" for group, n in others.most_common(3)) or "none"
-    return (
-        f"{need}: no frame of this night matches, and {need.n_frames} frames need it "
-        f"(there are: {shown})"
-    )
+    who = "1 frame needs" if need.n_frames == 1 else f"{need.n_frames} frames need"
+    return f"{need}: no frame of this night matches, and {who} it (there are: {shown})"
 
 
 def _idle(night: Sequence[Held]) -> list[str]:
@@ -131,6 +138,10 @@ def _idle(night: Sequence[Held]) -> list[str]:
         f"{_few(names)} ({kind}, {group}): no science frame of this night is calibrated with it"
         for (kind, group), names in idle.items()
     ]
+
+
+def _count(names: Sequence[str]) -> str:
+    return "1 frame" if len(names) == 1 else f"{len(names)} frames"
 
 
 def _few(names: Sequence[str]) -> str:
@@ -161,7 +172,7 @@ def describe_assumed(
         for field in filter(None, fields.split(",")):
             by_field.setdefault(field, []).append(name)
     return [
-        f"{field} is not in the headers of {len(names)} frames ({_few(names)}; tried "
+        f"{field} is not in the headers of {_count(names)} ({_few(names)}; tried "
         f"{', '.join(tried.get(field, (field,)))}): {instead.get(field, 'a default is used')}"
         for field, names in by_field.items()
     ]

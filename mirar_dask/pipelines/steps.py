@@ -7,7 +7,7 @@ against it, and `imager` builds its configurations from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mirar_dask.errors import UsageError
@@ -17,7 +17,9 @@ from mirar_dask.processors.base_processor import BaseProcessor
 from mirar_dask.processors.bias import BiasCalibrator
 from mirar_dask.processors.dark import DarkCalibrator
 from mirar_dask.processors.flat import FlatCalibrator
+from mirar_dask.processors.gain import GainCorrector
 from mirar_dask.processors.mask import MaskAboveThreshold
+from mirar_dask.processors.overscan import OverscanCorrector, SectionTrimmer
 from mirar_dask.processors.sky import NightSkyMedianCalibrator
 from mirar_dask.processors.utils import ImageSaver
 
@@ -27,6 +29,16 @@ ENABLED = "enabled"
 _COMBINING = ("method", "sigma", "max_iterations", "min_inputs", "missing")
 _CACHING = ("try_load_cache", "write_to_cache", "overwrite", "cache_sub_dir")
 _MASTER = (*_COMBINING, *_CACHING)
+_WINDOW = ("x_min", "x_max", "y_min", "y_max", "flat_nan_threshold")
+
+
+@dataclass(frozen=True)
+class Own:
+    """A parameter that is no parameter of a processor."""
+
+    kind: Any
+    default: Any
+    doc: str
 
 
 @dataclass(frozen=True)
@@ -37,12 +49,12 @@ class Step:
     doc: str
     """What it does, in one sentence."""
     processor: type[BaseProcessor] | None = None
-    """Class whose constructor takes the parameters; None where a step has types of its own."""
+    """Class whose constructor takes the parameters."""
     exposes: tuple[str, ...] = ()
     """Parameters of that constructor that users may set."""
-    own: Mapping[str, tuple[Any, Any, str]] | None = None
-    """Further parameters: type, default and meaning."""
-    presets: Mapping[str, Any] | None = None
+    own: Mapping[str, Own] = field(default_factory=dict)
+    """Parameters of the pipeline, not of the processor."""
+    presets: Mapping[str, Any] = field(default_factory=dict)
     """Parameters that differ from the constructor's defaults here."""
     optional: bool = True
     """Whether it can be switched off."""
@@ -53,14 +65,14 @@ class Step:
     def parameter_names(self) -> tuple[str, ...]:
         """Names of all parameters that can be set."""
         switch = (ENABLED,) if self.optional else ()
-        return (*switch, *self.exposes, *(self.own or {}))
+        return (*switch, *self.exposes, *self.own)
 
     def type_of(self, parameter: str) -> Any:
         """Type of a parameter."""
         if parameter == ENABLED:
             return bool
-        if parameter in (self.own or {}):
-            return (self.own or {})[parameter][0]
+        if parameter in self.own:
+            return self.own[parameter].kind
         assert self.processor is not None
         return declared_type(self.processor, parameter)
 
@@ -68,12 +80,17 @@ class Step:
         """Value of a parameter that nobody sets."""
         if parameter == ENABLED:
             return self.on
-        if parameter in (self.own or {}):
-            return (self.own or {})[parameter][1]
-        if parameter in (self.presets or {}):
-            return (self.presets or {})[parameter]
+        if parameter in self.own:
+            return self.own[parameter].default
+        if parameter in self.presets:
+            return self.presets[parameter]
         assert self.processor is not None
         return default_of(self.processor, parameter)
+
+
+def _named(*keys: str) -> dict[str, Any]:
+    """Let the name of a master's file show the values of header keys."""
+    return {"cache_image_name_header_keys": list(keys)}
 
 
 STEPS: dict[str, Step] = {
@@ -89,38 +106,67 @@ STEPS: dict[str, Step] = {
         Step(
             "calibrations",
             "Use frames and masters of other nights for what the night itself lacks.",
-            own={"days": (float, 30.0, "greatest distance in time, in days")},
+            own={"days": Own(float, 30.0, "greatest distance in time, in days")},
             optional=False,
         ),
-        Step("bias", "Subtract the master bias.", BiasCalibrator, _MASTER),
-        Step("dark", "Subtract the master dark, scaled by exposure time.", DarkCalibrator, _MASTER),
+        Step(
+            "shape",
+            "Keep apart frames of different shape, binning, gain, camera or readout.",
+            own={"keys": Own(list[str], [], "further header keys that frames must share")},
+            optional=False,
+        ),
+        Step(
+            "saturation",
+            "Mask pixels above saturation: SATURATE of the header, or a threshold in ADU.",
+            MaskAboveThreshold,
+            ("threshold",),
+            on=False,
+        ),
+        Step(
+            "overscan",
+            "Subtract the overscan (BIASSEC), where a header has one.",
+            OverscanCorrector,
+            ("method", "order", "axis", "section_key"),
+        ),
+        Step("trim", "Trim to TRIMSEC, else DATASEC, where a header has one.", SectionTrimmer),
+        Step(
+            "bias", "Subtract the master bias.", BiasCalibrator, _MASTER, presets=_named("BINNING")
+        ),
+        Step(
+            "dark",
+            "Subtract the master dark, scaled by exposure time.",
+            DarkCalibrator,
+            _MASTER,
+            presets=_named("BINNING"),
+        ),
         Step(
             "flat",
             "Divide by the master flat of the filter.",
             FlatCalibrator,
-            (*_MASTER, "x_min", "x_max", "y_min", "y_max", "flat_nan_threshold", "flat_mode"),
+            (*_MASTER, *_WINDOW, "flat_mode"),
+            presets=_named("BINNING", "FILTER"),
         ),
         Step(
             "sky",
-            "Subtract the median of the night's science frames, scaled to each frame's level.",
+            "Subtract the median of the science frames of a filter, scaled to each frame's level.",
             NightSkyMedianCalibrator,
-            _MASTER,
+            (*_MASTER, *_WINDOW),
+            presets=_named("BINNING", "FILTER"),
             on=False,
         ),
-        Step(
-            "saturation",
-            "Mask pixels at or above saturation (SATURATE, or a threshold in ADU).",
-            MaskAboveThreshold,
-            ("threshold", "threshold_key"),
-            presets={"threshold_key": "SATURATE"},
-            on=False,
-        ),
+        Step("gain", "Turn ADU into electrons.", GainCorrector, ("gain", "gain_key"), on=False),
         Step(
             "save",
             "Save the calibrated frames under their own names.",
             ImageSaver,
             ("output_dir_name", "write_mask", "compress"),
             presets={"output_dir_name": "reduced"},
+        ),
+        Step(
+            "group",
+            "Bring together the images that are stacked: of one target and filter.",
+            own={"keys": Own(list[str], ["TARGET", "FILTER"], "header keys that they share")},
+            optional=False,
         ),
     )
 }

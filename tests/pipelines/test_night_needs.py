@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ def frames(kind: str, n: int = 3, **more: Any) -> list[Held]:
 
 
 def master(kind: str, **more: Any) -> list[Held]:
-    return [replace(frame, master=True) for frame in frames(kind, 1, name=f"master_{kind}", **more)]
+    made = frames(kind, 1, name=f"master_{kind}", **more)
+    return [replace(frame, master=True, path=Path(frame.name)) for frame in made]
 
 
 NIGHT = [*frames("bias"), *frames("dark"), *frames("flat"), *frames("science")]

@@ -31,6 +31,7 @@ from mirar_dask.paths import (
     TIME_KEY,
 )
 from mirar_dask.processors.base_processor import BaseImageProcessor
+from mirar_dask.processors.sections import SectionError, parse_section
 from mirar_dask.processors.utils.header_words import (
     ALIASES,
     CALIBRATIONS,
@@ -62,6 +63,9 @@ READ_NOISE_KEY = "RDNOISE"
 GAIN_SETTING_KEY = "GAINSET"
 """Header key: the camera's own GAIN where that is a setting and EGAIN is the gain."""
 
+TRIM_KEYS = ("TRIMSEC", "DATASEC")
+"""Keys of the section that trimming keeps; the first that says something counts."""
+
 _CLOCKS = (
     "TIME-OBS", "UTC-OBS", "UT-OBS", "UTSTART", "UTCSTART", "UTC-TIME", "UT", "UTC", "TIME_OBS",
 )  # fmt: skip
@@ -69,9 +73,13 @@ _BINNING_PAIRS = (
     ("XBINNING", "YBINNING"), ("CCDXBIN", "CCDYBIN"), ("XBIN", "YBIN"), ("BINX", "BINY"),
     ("HBIN", "VBIN"),
 )  # fmt: skip
-_DEFAULT_GROUP_KEYS = (
+DEFAULT_GROUP_KEYS = (
     "INSTRUME", "READMODE", "READOUTM", "CONFMODE", GAIN_SETTING_KEY, "OFFSET",
 )  # fmt: skip
+_SPOKEN = {
+    "INSTRUME": "camera", "READMODE": "mode", "READOUTM": "mode", "CONFMODE": "mode",
+    GAIN_SETTING_KEY: "setting", "OFFSET": "offset",
+}  # fmt: skip
 _COPIED = (SATURATE_KEY, READ_NOISE_KEY, "AIRMASS", "RA", "DEC", "BIASSEC", "TRIMSEC", "DATASEC")
 _NUMERIC = (SATURATE_KEY, READ_NOISE_KEY, "AIRMASS")
 
@@ -123,7 +131,7 @@ class HeaderNormaliser(BaseImageProcessor):
         defaults: Mapping[str, Any] | None = None,
         values: Mapping[str, Any] | None = None,
         image_types: Mapping[str, Sequence[str]] | None = None,
-        group_keys: Sequence[str] = _DEFAULT_GROUP_KEYS,
+        group_keys: Sequence[str] = DEFAULT_GROUP_KEYS,
         trim: bool = True,
     ) -> None:
         super().__init__()
@@ -360,23 +368,21 @@ class HeaderNormaliser(BaseImageProcessor):
         for key in self.group_keys:
             value = fields.get(key, header.get(key))
             if not is_absent(value):
-                parts.append(f"{key} {str(value).strip()}")
+                parts.append(f"{_SPOKEN.get(key, key)} {str(value).strip()}")
         return ", ".join(parts)
 
     def final_shape(
         self, header: Header, fields: Mapping[str, Any], shape: tuple[int, ...]
     ) -> tuple[int, ...]:
         """Shape (ny, nx) that the image has once it is trimmed."""
-        if self.trim:
-            for key in ("TRIMSEC", "DATASEC"):
-                section = parse_section(fields.get(key, header.get(key)), shape)
-                if section is not None:
-                    return section
+        for key in TRIM_KEYS if self.trim else ():
+            try:
+                section = parse_section(fields.get(key, header.get(key)), (shape[0], shape[1]))
+            except SectionError:
+                return shape  # the step that trims says what is wrong with it
+            if section is not None:
+                return section.shape
         return shape
-
-
-def parse_section(text: object, shape: tuple[int, ...]) -> tuple[int, int] | None:
-    return None
 
 
 def _unknown_word(name: str, keyword: str, text: object, known: Sequence[str]) -> str:
