@@ -5,10 +5,7 @@ The command line and notebooks call it; nothing below knows of it.
 
 from __future__ import annotations
 
-import inspect
-import logging
-import os
-import secrets
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,26 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirar_dask.config import (
-    NightFolders,
-    NightSettings,
-    check_output_folder,
-    check_raw_folder,
-    resolve_folders,
-)
-from mirar_dask.errors import NothingToDoError, UsageError
+from mirar_dask.config import NightSettings, check_output_folder
+from mirar_dask.errors import UsageError
+from mirar_dask.request import Request, prepare
 
 if TYPE_CHECKING:
+    from mirar_dask.cluster import ClusterSpec
     from mirar_dask.engine.plan import Plan
-    from mirar_dask.engine.types import Listener, RunResult
+    from mirar_dask.engine.types import Engine, Listener, RunResult
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.pipelines.base_pipeline import Pipeline
-    from mirar_dask.processors.base_processor import BaseProcessor
-
-logger = logging.getLogger(__name__)
-
-RUNS = "runs"
-"""Folder, inside the night's output folder, of the runs' own folders."""
 
 
 def reduce_night(
@@ -123,83 +110,6 @@ def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-@dataclass(frozen=True)
-class Request:
-    """A request that was found to make sense: it can be planned and run."""
-
-    settings: NightSettings
-    pipeline: Pipeline
-    folders: NightFolders
-
-    @property
-    def title(self) -> str:
-        """What is reduced, in two words."""
-        return f"{self.pipeline.name} {self.folders.night}"
-
-
-def prepare(settings: NightSettings) -> Request:
-    """Find pipeline and folders of a request, and make sure that there are frames.
-
-    Raises
-    ------
-    UsageError
-        If something that was named is not there.
-    NothingToDoError
-        If the night has no frames.
-    """
-    from mirar_dask.paths import use_roots
-    from mirar_dask.registry import load_pipeline
-
-    kind = load_pipeline(settings.pipeline)
-    folders = resolve_folders(settings, pipeline=kind.name)
-    with use_roots(folders.roots):
-        pipeline = _create(kind, settings, folders.night)
-        for name in settings.configurations:
-            steps = pipeline.set_configuration(name)
-            if name == settings.configurations[0]:
-                _check_frames(steps, folders)
-    return Request(settings, pipeline, folders)
-
-
-def _create(kind: type[Pipeline], settings: NightSettings, night: str) -> Pipeline:
-    """Make a pipeline of a class, which need not know of instruments and parameters."""
-    known = inspect.signature(kind).parameters
-    arguments: dict[str, Any] = {
-        "selected_configurations": list(settings.configurations),
-        "night": night,
-    }
-    for option, name, value in (
-        ("--instrument", "instrument", settings.instrument),
-        ("--set", "settings", dict(settings.parameters)),
-        ("--calibrations", "calibrations", settings.calibrations),
-    ):
-        if not value:
-            continue
-        if name not in known:
-            raise UsageError(
-                f"pipeline '{kind.name}' does not know {option}; leave it out, or let the "
-                f"pipeline's constructor take '{name}'"
-            )
-        arguments[name] = value
-    return kind(**arguments)
-
-
-def _check_frames(steps: list[BaseProcessor], folders: NightFolders) -> None:
-    """Make sure that the loader, if there is one, finds files."""
-    from mirar_dask.processors.base_processor import BaseImageLoader
-
-    if not steps or not isinstance(steps[0], BaseImageLoader):
-        return
-    try:
-        if steps[0].list_inputs():
-            return
-        reason = f"no frames were found in {folders.raw}"
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        check_raw_folder(folders)  # a better reason, if the folder is the matter
-        reason = " ".join(str(error).split())
-    raise NothingToDoError(f"{reason}; name the folder that holds the night's FITS files")
-
-
 def plan_night(request: Request) -> Plan:
     """Find out what a request would do, reading headers only.
 
@@ -262,8 +172,10 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
     """
     from mirar_dask.cluster import ClusterSpec, connect
     from mirar_dask.data import Dataset, ImageBatch
+    from mirar_dask.engine.journal import Journal
     from mirar_dask.engine.types import RunSettings
     from mirar_dask.errors import ErrorStack
+    from mirar_dask.monitoring import run_folder
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
 
@@ -271,22 +183,28 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
     spec = ClusterSpec.parse(settings.cluster, workers=settings.workers, memory=settings.memory)
     check_output_folder(folders)
     started, began = datetime.now(UTC), time.perf_counter()
-    run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
-    run_folder = folders.output / RUNS / run_id
-    run_folder.mkdir(parents=True, mode=0o700)
-    before = _files(folders.output)
+    run_id = run_folder.new_run_id(started)
+    before = run_folder.product_files(folders.output)
     progress, errors, workers = _Progress(), ErrorStack(), [1]
 
     def count_workers(event: Any) -> None:
         workers[0] = max(workers[0], getattr(event, "workers", 0))
 
     with ExitStack() as stack:
-        stack.enter_context(_log_to(run_folder / "log.txt"))
         stack.enter_context(use_roots(folders.roots))
-        stack.enter_context(_telling_where(run_folder))
         pipeline.set_up_pipeline()
+        plan = plan_night(request)
+        progress.phases["plan"] = time.perf_counter() - began
+        folder = run_folder.make_run_folder(folders.output, run_id)
+        stack.enter_context(run_folder.log_to(folder / run_folder.LOG))
+        stack.enter_context(_telling_where(folders.output))
+        journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
+        (folder / run_folder.PLAN).write_text(json.dumps(plan.to_json(), indent=1) + "\n")
+        starting = time.perf_counter()
         engine = stack.enter_context(connect(spec))
-        progress.phases["start"] = time.perf_counter() - began
+        if settings.memory_check:
+            _check_memory(plan, spec, engine)
+        progress.phases["start"] = time.perf_counter() - starting
         dataset = Dataset([ImageBatch()])
         for number, name in enumerate(settings.configurations, start=1):
             last = number == len(settings.configurations)
@@ -296,10 +214,10 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
                 RunSettings(
                     run_id=run_id,
                     roots=folders.roots,
-                    cache_dir=run_folder / "cache",
+                    cache_dir=folder / run_folder.CACHE,
                     keep_results=not last,
                     fail_fast=settings.fail_fast,
-                    listeners=(count_workers, *listeners),
+                    listeners=(journal, count_workers, *listeners),
                     adapt=pipeline.adapt,
                     check_memory=settings.memory_check,
                 ),
@@ -310,7 +228,7 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
                 break
         ending = time.perf_counter()
     progress.phases["stop"] = time.perf_counter() - ending
-    products = tuple(sorted(path for path, mark in _files(folders.output) - before))
+    products = run_folder.written_since(folders.output, before)
     with use_roots(folders.roots):
         path = pipeline.get_error_output_path()
     errors.summarise_error_stack(path)
@@ -326,52 +244,46 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
         seconds=time.perf_counter() - began,
         raw=folders.raw,
         output=folders.output,
-        run_folder=run_folder,
+        run_folder=folder,
         frames=progress.frames,
         records=tuple(progress.records),
         products=products,
         phases=progress.phases,
     )
-    summary.save(run_folder / "summary.json")
+    summary.save(folder / run_folder.SUMMARY)
     return summary
 
 
-def _files(folder: Path) -> set[tuple[Path, tuple[int, int, int]]]:
-    """Return the files of a night that are nobody's working files, with what tells a rewrite."""
-    found = set()
-    for place, folders, names in os.walk(folder):
-        at = Path(place)
-        folders[:] = [name for name in folders if not (at == folder and name == RUNS)]
-        for name in names:
-            if not name.startswith("."):
-                stat = (at / name).stat()
-                found.add((at / name, (stat.st_ino, stat.st_mtime_ns, stat.st_size)))
-    return found
+def _check_memory(plan: Plan, spec: ClusterSpec, engine: Engine) -> None:
+    """Refuse a plan whose largest task fits no worker, with the numbers.
+
+    Raises
+    ------
+    UsageError
+        If that is so.
+    """
+    from mirar_dask.cluster import machine_layout
+
+    if spec.kind in ("address", "file"):
+        workers = engine.client.scheduler_info(n_workers=-1)["workers"].values()  # type: ignore[attr-defined]
+        most = max(
+            (int(w["memory_limit"]) // max(1, int(w["nthreads"])) for w in workers), default=0
+        )
+    else:
+        most = machine_layout(spec).memory
+    if most and plan.memory > most:
+        raise UsageError(
+            f"the largest task ({plan.largest}) needs about {plan.memory / 1e9:.1f} GB and a "
+            f"worker has {most / 1e9:.1f} GB; use fewer workers with more memory each (--workers, "
+            "--memory), or --no-memory-check to try all the same"
+        )
 
 
 @contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """Write the package's log messages, and warnings, to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    package = logging.getLogger("mirar_dask")
-    before = package.level
-    if package.getEffectiveLevel() > logging.INFO:
-        package.setLevel(logging.INFO)
-    package.addHandler(handler)
-    try:
-        yield
-    finally:
-        package.removeHandler(handler)
-        package.setLevel(before)
-        handler.close()
-
-
-@contextmanager
-def _telling_where(run_folder: Path) -> Iterator[None]:
+def _telling_where(output: Path) -> Iterator[None]:
     """Let an interruption say what it leaves, and where."""
     try:
         yield
     except KeyboardInterrupt as error:
-        error.add_note(f"What was finished is in {run_folder.parent.parent}, whole")
+        error.add_note(f"What was finished is in {output}, whole")
         raise

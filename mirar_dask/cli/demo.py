@@ -53,7 +53,8 @@ def demo(
     """Simulate a night of about 40 frames, reduce it in parallel, and compare it with its truth."""
     from mirar_dask.config import NightSettings
     from mirar_dask.monitoring.console import make_console, make_monitor
-    from mirar_dask.run import prepare, run_night
+    from mirar_dask.request import prepare
+    from mirar_dask.run import run_night
 
     check_json_path(json_path)
     out = out.absolute()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mirar_dask.engine.plan import Plan
-    from mirar_dask.run import Request
+    from mirar_dask.request import Request
 
 
 @click.command(short_help="Show what 'run' would do, before any pixel is read.")
@@ -38,7 +38,8 @@ def plan(
 
     Only headers are read, and nothing is written but the file of --svg.
     """
-    from mirar_dask.run import plan_night, prepare
+    from mirar_dask.request import prepare
+    from mirar_dask.run import plan_night
 
     if as_json and as_mermaid:
         raise UsageError("--json and --mermaid both print; choose one of them")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mirar_dask.monitoring.report import RunSummary
-    from mirar_dask.run import Request
+    from mirar_dask.request import Request
 
 
 @click.command(short_help="Reduce a night.")
@@ -43,7 +43,7 @@ def run(
     Exit codes: 0 all well, caveats included; 1 something failed; 2 wrong usage; 3 nothing could
     be done.
     """
-    from mirar_dask.run import prepare
+    from mirar_dask.request import prepare
 
     check_json_path(json_path)
     request = prepare(settings_from(options, fail_fast=fail_fast))

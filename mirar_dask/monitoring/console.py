@@ -70,7 +70,7 @@ class PlainLines:
         self.title = title
         self.state = RunState()
         self._stream = stream
-        self._next_line = 0.0
+        self._next_line = time.monotonic() + PLAIN_INTERVAL
 
     def __enter__(self) -> Self:
         return self

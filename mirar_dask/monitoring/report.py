@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the JSON summary."""
+PLAN_STEP = "plan"
+"""What the engine names as the step of a caveat that concerns the night as a whole."""
 SHOWN = 10
 """Failures, and caveats, that the printed summary lists; the JSON file has all of them."""
 
@@ -219,7 +221,9 @@ def _listed(
     lines: list[RenderableType] = []
     for (status, step, reason), names in list(by_reason.items())[:SHOWN]:
         who = _some(list(dict.fromkeys(names)))
-        lines.append(Text(f"{status} at {step}: {who}{reason}", style=style))
+        kind = "caveat" if status == Status.CAVEATS else status
+        where = "" if step == PLAN_STEP else f" at {step}"
+        lines.append(Text(f"{kind}{where}: {who}{reason}", style=style))
     left = len(by_reason) - SHOWN
     if left > 0:
         place = summary.run_folder / "summary.json"

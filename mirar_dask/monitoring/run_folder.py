@@ -1,0 +1,80 @@
+"""The run's own folder: its name, its log, and what the run wrote outside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+RUNS = "runs"
+"""Folder, inside the night's output folder, of the runs' own folders."""
+PLAN, JOURNAL, LOG, SUMMARY, CACHE = (
+    "plan.json",
+    "journal.jsonl",
+    "log.txt",
+    "summary.json",
+    "cache",
+)
+"""What a run's folder holds; the cache is gone when the run ends."""
+
+FileMark = tuple[int, int, int]
+"""Inode, time of change and size: what tells that a file was written anew."""
+
+
+def new_run_id(started: datetime) -> str:
+    """Return a name for a run: the time, and a few letters so that two at a time differ."""
+    return f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+def make_run_folder(night: Path, run_id: str) -> Path:
+    """Make the folder of a run, which only its owner can read: it holds logs and pixels."""
+    folder = night / RUNS / run_id
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+def product_files(night: Path) -> dict[Path, FileMark]:
+    """Return the files of a night that are for its user, with what tells a rewrite.
+
+    Files of runs, and those still being written (their names begin with a dot), are left out.
+    """
+    found = {}
+    for place, folders, names in os.walk(night):
+        at = Path(place)
+        if at == night:
+            folders[:] = [name for name in folders if name != RUNS]
+        for name in names:
+            if not name.startswith("."):
+                stat = (at / name).stat()
+                found[at / name] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    return found
+
+
+def written_since(night: Path, before: dict[Path, FileMark]) -> tuple[Path, ...]:
+    """Return the files of a night that are new or were written anew, sorted."""
+    after = product_files(night)
+    return tuple(sorted(path for path, mark in after.items() if before.get(path) != mark))
+
+
+@contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Write the package's log messages, and warnings of libraries, to a file."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    package, warned = logging.getLogger("mirar_dask"), logging.getLogger("py.warnings")
+    before = package.level
+    if package.getEffectiveLevel() > logging.INFO:
+        package.setLevel(logging.INFO)
+    package.addHandler(handler)
+    warned.addHandler(handler)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        warned.removeHandler(handler)
+        package.setLevel(before)
+        handler.close()

@@ -1,0 +1,91 @@
+"""From settings to a request that makes sense: its pipeline is there, its night has frames."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mirar_dask.config import NightFolders, NightSettings, check_raw_folder, resolve_folders
+from mirar_dask.errors import NothingToDoError, UsageError
+
+if TYPE_CHECKING:
+    from mirar_dask.pipelines.base_pipeline import Pipeline
+    from mirar_dask.processors.base_processor import BaseProcessor
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that was found to make sense: it can be planned and run."""
+
+    settings: NightSettings
+    pipeline: Pipeline
+    folders: NightFolders
+
+    @property
+    def title(self) -> str:
+        """What is reduced, in two words."""
+        return f"{self.pipeline.name} {self.folders.night}"
+
+
+def prepare(settings: NightSettings) -> Request:
+    """Find pipeline and folders of a request, and make sure that there are frames.
+
+    Raises
+    ------
+    UsageError
+        If something that was named is not there.
+    NothingToDoError
+        If the night has no frames.
+    """
+    from mirar_dask.paths import use_roots
+    from mirar_dask.registry import load_pipeline
+
+    kind = load_pipeline(settings.pipeline)
+    folders = resolve_folders(settings, pipeline=kind.name)
+    with use_roots(folders.roots):
+        pipeline = _create(kind, settings, folders.night)
+        for name in settings.configurations:
+            steps = pipeline.set_configuration(name)
+            if name == settings.configurations[0]:
+                _check_frames(steps, folders)
+    return Request(settings, pipeline, folders)
+
+
+def _create(kind: type[Pipeline], settings: NightSettings, night: str) -> Pipeline:
+    """Make a pipeline of a class, which need not know of instruments and parameters."""
+    known = inspect.signature(kind).parameters
+    arguments: dict[str, Any] = {
+        "selected_configurations": list(settings.configurations),
+        "night": night,
+    }
+    for option, name, value in (
+        ("--instrument", "instrument", settings.instrument),
+        ("--set", "settings", dict(settings.parameters)),
+        ("--calibrations", "calibrations", settings.calibrations),
+    ):
+        if not value:
+            continue
+        if name not in known:
+            raise UsageError(
+                f"pipeline '{kind.name}' does not know {option}; leave it out, or let the "
+                f"pipeline's constructor take '{name}'"
+            )
+        arguments[name] = value
+    return kind(**arguments)
+
+
+def _check_frames(steps: list[BaseProcessor], folders: NightFolders) -> None:
+    """Make sure that the loader, if there is one, finds files."""
+    from mirar_dask.processors.base_processor import BaseImageLoader
+
+    if not steps or not isinstance(steps[0], BaseImageLoader):
+        return
+    try:
+        if steps[0].list_inputs():
+            return
+        reason = f"no frames were found in {folders.raw}"
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        check_raw_folder(folders)  # a better reason, if the folder is the matter
+        reason = " ".join(str(error).split())
+    raise NothingToDoError(f"{reason}; name the folder that holds the night's FITS files")
