@@ -103,27 +103,31 @@ class Image(PixelStore, DataBlock):
         self._header = None
 
     def __getitem__(self, item: Any) -> Any:
-        if self._header is None and self._packed is not None and isinstance(item, str):
-            value = self._packed.get(item, _ABSENT)
-            if isinstance(value, SCALARS):
-                return value  # without parsing the whole header
-        return self.header[item]
+        value = self._quick(item)
+        return value if isinstance(value, SCALARS) else self.header[item]
+
+    def _quick(self, key: Any) -> Any:
+        """Look a key up without parsing the header, if nobody has parsed it yet."""
+        if self._header is None and self._packed is not None and isinstance(key, str):
+            return self._packed.get(key, _ABSENT)
+        return _UNKNOWN
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.header[key] = value
 
     def __contains__(self, key: object) -> bool:
-        return key in self.header
+        value = self._quick(key)
+        return value is not _ABSENT and (isinstance(value, SCALARS) or key in self.header)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.header)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a header key, or ``default``."""
-        try:
-            return self[key]
-        except (KeyError, IndexError):
-            return default
+        value = self._quick(key)
+        if isinstance(value, SCALARS):
+            return value
+        return default if value is _ABSENT else self.header.get(key, default)
 
     def keys(self) -> KeysView[str]:
         """Return the keys of the header."""
@@ -228,6 +232,7 @@ class Image(PixelStore, DataBlock):
 
 
 _ABSENT = object()
+_UNKNOWN = object()
 _OWN = {"_packed", "_header", "_loaded", "_pixels"}
 _BYTES_OF_CARD = 900
 """Memory of one parsed card of an astropy Header, roughly."""
