@@ -17,8 +17,8 @@ from mirar_dask.io.headers import read_header
 from mirar_dask.io.lazy import open_lazy
 from mirar_dask.io.names import FITS_SUFFIXES, base_name, is_frame_name, list_frames
 from mirar_dask.io.reading import open_compressed_fits, open_fits, open_image, open_raw_image
+from mirar_dask.io.tiles import create_compressed_fits
 from mirar_dask.io.writing import (
-    create_compressed_fits,
     create_fits,
     save_fits,
     save_hdu_as_fits,

@@ -6,6 +6,7 @@ A band is converted while it is in the processor's cache, so the image is never 
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from typing import IO
 
@@ -15,10 +16,12 @@ from astropy.io.fits.verify import VerifyError
 
 from mirar_dask.errors import InvalidFitsError
 from mirar_dask.io.hdu import BLOCK, CARD
-from mirar_dask.io.headers import bitpix_of, is_plain_card, is_structural
+from mirar_dask.io.headers import bitpix_of, is_plain_text, is_structural
 
 BAND_BYTES = 1 << 20
 _SIGNED = ("i2", "i4", "i8", "f4", "f8")
+_NO_WARNING = 45  # characters of value and comment that certainly fit on a card
+_LONG_FLOAT = re.compile(rb"= *([+-]?[0-9][0-9.E+-]{18,19})(?![^ ])")
 _OFFSETS = {"u2": 2**15, "u4": 2**31, "u8": 2**63, "i1": -(2**7)}
 
 
@@ -52,17 +55,39 @@ def header_block(header: fits.Header | None, shape: tuple[int, ...], dtype: np.d
     cards.append(_fixed("BITPIX", bitpix_of(dtype), "array data type"))
     cards.append(_fixed("NAXIS", len(shape), "number of array dimensions"))
     cards += [_fixed(f"NAXIS{i + 1}", n) for i, n in enumerate(reversed(shape))]
-    cards.append(_fixed("EXTEND", True))
     offset = _OFFSETS.get(dtype.str[1:])
     if offset is not None:
         cards.append(_fixed("BSCALE", 1))
         cards.append(_fixed("BZERO", offset))
-    for card in header.cards if header is not None else ():
-        keyword = card.keyword
-        if not is_structural(keyword) or (keyword == "BLANK" and dtype.kind in "iu"):
-            cards.append(_image(card))
+    if header is not None:
+        cards += card_texts(header, blank=dtype.kind in "iu")
     text = b"".join(cards) + b"END".ljust(CARD)
     return text.ljust(-(-len(text) // BLOCK) * BLOCK)
+
+
+def card_texts(header: fits.Header, *, blank: bool = False) -> list[bytes]:
+    """Return the text of each card, but of those that say how a file stores its pixels.
+
+    Parameters
+    ----------
+    header : Header
+        Left as it is.
+    blank : bool
+        Whether to keep BLANK, which belongs to integers alone.
+    """
+    return [
+        _image(card)
+        for card in header.cards
+        if not is_structural(card.keyword) or (blank and card.keyword == "BLANK")
+    ]
+
+
+def own_header(header: fits.Header | None, dtype: np.dtype | None = None) -> fits.Header | None:
+    """Copy a header without the keys that say how another file stores its pixels."""
+    if header is None:
+        return None
+    blank = dtype is not None and dtype.kind in "iu"
+    return fits.Header.fromstring(b"".join(card_texts(header, blank=blank)))
 
 
 def write_pixels(file: IO[bytes], data: np.ndarray) -> None:
@@ -111,17 +136,34 @@ def _fixed(key: str, value: bool | int, comment: str = "") -> bytes:
 
 
 def _image(card: fits.Card) -> bytes:
-    """Return a card's text, which is a multiple of 80 bytes; mends it on a copy if need be."""
+    """Return a card's text, which is a multiple of 80 bytes; the card is left as it is."""
+    untouched = None if card._modified else card._image
+    if untouched is not None and is_plain_text(untouched):
+        return _exact(card, _whole_cards(untouched))  # astropy keeps the text that it cut
     try:
-        image = card.image.encode("ascii")
-        if all(is_plain_card(image[i : i + CARD]) for i in range(0, len(image), CARD)):
-            return image
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            copy = fits.Card.fromstring(image)
+        if untouched is None and len(str(card.value)) + len(card.comment) < _NO_WARNING:
+            return _exact(card, _whole_cards(card.image))
+        with warnings.catch_warnings(action="ignore"):  # of comments that are cut
+            copy = fits.Card.fromstring(card.image if untouched is None else untouched)
             copy.verify("silentfix+exception")
-            return copy.image.encode("ascii")
+            return _exact(card, _whole_cards(copy.image))
     except (VerifyError, ValueError) as error:
         raise InvalidFitsError(
             f"the header key {card.keyword!r} cannot be written to FITS: {error}"
         ) from error
+
+
+def _whole_cards(image: str) -> bytes:
+    return image.encode("ascii").ljust(-(-len(image) // CARD) * CARD)
+
+
+def _exact(card: fits.Card, image: bytes) -> bytes:
+    """Give a float the digits that it needs: astropy cuts it to 20 characters."""
+    number = _LONG_FLOAT.search(image)
+    if number is None or not isinstance(card.value, (float, np.floating)):
+        return image
+    if float(number[1]) == card.value:
+        return image
+    text = repr(float(card.value)).upper().encode()
+    longer = image[: number.start(1)] + text + image[number.end(1) :].rstrip()
+    return longer[:CARD].ljust(CARD)

@@ -23,8 +23,10 @@ class Hdu:
     """0 for the primary HDU."""
     raw: bytes
     """The header's cards, without END and padding."""
+    header_offset: int
+    """Where it begins in the (uncompressed) file, bytes."""
     offset: int
-    """Where its data begin in the (uncompressed) file, bytes."""
+    """Where its data begin, bytes."""
     values: dict[str, str]
     """Structural keywords as text."""
 

@@ -22,37 +22,60 @@ _KEYWORD = re.compile(rb"[A-Z0-9_-]+ *= ")
 _VALUE = re.compile(
     rb" *(?:'(?:[^']|'')*'|[TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?)? *(?:/.*)?"
 )
+_HIERARCH = re.compile(rb"HIERARCH(?: [A-Z0-9_-]+)+ *= ")
 _OF_THE_FILE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "PCOUNT", "GCOUNT", "GROUPS")
 _STRUCTURE = frozenset({*_OF_THE_FILE, "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "END"})
 _OF_ONE_HDU = ("", "EXTNAME", "EXTVER", "EXTLEVEL", "INHERIT", "NEXTEND")
 
 
-def is_plain_card(card: bytes) -> bool:
+def is_plain_card(card: bytes, before: bytes = b"&'") -> bool:
     """Tell whether 80 bytes are a card as the standard has it, at a glance.
 
-    False means that it deserves a closer look, not that it is wrong.
+    False means that it deserves a closer look, not that it is wrong. ``before`` is the card before
+    it, which a CONTINUE continues.
     """
     if card[:8] in _COMMENTARY:
-        return True
-    return _KEYWORD.fullmatch(card, 0, 10) is not None and _VALUE.fullmatch(card, 10) is not None
+        return card[:8] != b"CONTINUE" or b"&'" in before
+    hierarch = _HIERARCH.match(card)
+    start = hierarch.end() if hierarch else 10
+    keyword = hierarch or _KEYWORD.fullmatch(card, 0, start)
+    return keyword is not None and _VALUE.fullmatch(card, start) is not None
 
 
 def parse_header(raw: bytes) -> fits.Header:
     """Parse a header's cards; odd ones are mended, or kept as text where that is impossible."""
     text = raw.translate(_PRINTABLE)
     cards = [text[i : i + CARD] for i in range(0, len(text), CARD)]
-    if all(map(is_plain_card, cards)):
+    if all(map(is_plain_card, cards, [b"", *cards])):
         return fits.Header.fromstring(text)
-    header = fits.Header.fromstring(b"".join(_CROWDED.sub(rb"\1= \2", c)[:CARD] for c in cards))
+    text = b"".join(map(_tidied, cards, [b"", *cards]))
+    with warnings.catch_warnings(action="ignore"):  # of what is mended next
+        header = fits.Header.fromstring(text)
     mend(header)
     return header
+
+
+def _tidied(card: bytes, before: bytes) -> bytes:
+    """Mend what misleads astropy about where a card and its value begin."""
+    if card.startswith(b"CONTINUE") and b"&'" not in before:
+        return b"COMMENT " + card[8:]
+    return _CROWDED.sub(rb"\1= \2", card)[:CARD]
 
 
 def mend(header: fits.Header) -> None:
     """Repair what can be repaired in a header, in place and silently."""
     for index, card in enumerate(list(header.cards)):
-        if not _is_sound(card):
+        if not is_plain_text(card._image) and not _is_sound(card):
             _replace_by_text(header, index, card)
+
+
+def is_plain_text(image: str | None) -> bool:
+    """Tell whether a card's text, with its continuations, is as the standard has it."""
+    if not image or not image.isascii():
+        return False
+    text = image.encode().ljust(CARD)
+    cards = [text[i : i + CARD] for i in range(0, len(text), CARD)]
+    return all(map(is_plain_card, cards, [b"", *cards]))
 
 
 def _is_sound(card: fits.Card) -> bool:

@@ -139,7 +139,7 @@ class FitsFile:
             raw, length = self._read_header(primary=index == 0)
             if raw is None:
                 return None
-            hdu = Hdu(index, raw, self._next + length, structural_values(raw))
+            hdu = Hdu(index, raw, self._next, self._next + length, structural_values(raw))
             hdu_blocks = -(-hdu.data_bytes // BLOCK)
         except InvalidFitsError as error:
             raise self.error(f"is not valid FITS: {error} (HDU {index})") from None

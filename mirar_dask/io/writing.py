@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import copy
 import gzip
 import logging
 import warnings
@@ -19,11 +18,11 @@ from mirar_dask.atomic import replacing, write_error
 from mirar_dask.data import Image
 from mirar_dask.data.pixels import Pixels
 from mirar_dask.errors import MirarDaskError
-from mirar_dask.io.banded import header_block, storable, write_pixels
+from mirar_dask.io.banded import header_block, own_header, storable, write_pixels
 from mirar_dask.io.checks import check_image_has_core_fields
-from mirar_dask.io.headers import drop_structure
 from mirar_dask.io.lazy import open_lazy
 from mirar_dask.io.names import header_text
+from mirar_dask.io.tiles import create_compressed_fits, restore_floats
 from mirar_dask.paths import LATEST_SAVE_KEY
 
 logger = logging.getLogger(__name__)
@@ -31,21 +30,7 @@ logger = logging.getLogger(__name__)
 
 def create_fits(data: np.ndarray | None, header: fits.Header | None) -> fits.PrimaryHDU:
     """Return a primary HDU with an image and a copy of a header."""
-    return fits.PrimaryHDU(data, header=_own_header(header))
-
-
-def create_compressed_fits(data: np.ndarray, header: fits.Header | None) -> fits.CompImageHDU:
-    """Return an HDU that compresses an image by tiles, without loss, with a copy of a header.
-
-    Integers by RICE. Floats by GZIP_2 (bytes shuffled, then deflate): RICE and HCOMPRESS would
-    first round them to a fraction of the noise.
-    """
-    data = storable(data)
-    if data.dtype.kind == "f":
-        options = {"compression_type": "GZIP_2", "quantize_level": 0.0}
-    else:
-        options = {"compression_type": "RICE_1"}
-    return fits.CompImageHDU(np.ascontiguousarray(data), _own_header(header), **options)
+    return fits.PrimaryHDU(data, own_header(header, None if data is None else data.dtype))
 
 
 def save_hdu_as_fits(
@@ -105,7 +90,11 @@ def save_to_path(
     path = Path(path)
     data = storable(data)
     if compress or path.suffix.lower() == ".fz":
-        return save_hdu_as_fits(create_compressed_fits(data, header), path, overwrite=overwrite)
+        hdu = create_compressed_fits(data, header)
+        with _astropy_writes(path, overwrite=overwrite) as temporary:
+            hdu.writeto(temporary)
+            restore_floats(temporary, header)
+        return path
     head = header_block(header, data.shape, data.dtype)
     with replacing(path, overwrite=overwrite) as temporary, _stream(temporary) as file:
         file.write(head)
@@ -163,19 +152,11 @@ def save_mef_to_path(
     WriteError
         As `save_to_path`.
     """
-    hdus = [fits.PrimaryHDU(header=_own_header(primary_header))]
+    hdus = [fits.PrimaryHDU(header=own_header(primary_header))]
     for data, header in zip(data_list, header_list, strict=True):
-        hdus.append(fits.ImageHDU(storable(data), header=_own_header(header)))
+        data = storable(data)
+        hdus.append(fits.ImageHDU(data, own_header(header, data.dtype)))
     return save_hdu_as_fits(fits.HDUList(hdus), path)
-
-
-def _own_header(header: fits.Header | None) -> fits.Header | None:
-    """Copy a header without the keys that say how another file stores its pixels."""
-    if header is None:
-        return None
-    own = copy.deepcopy(header)
-    drop_structure(own)
-    return own
 
 
 @contextmanager
