@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
 from mirar_dask.data import DataBatch, Dataset, Image
@@ -81,7 +80,9 @@ def check_describes_itself(processor: BaseProcessor) -> None:
 
 
 def check_travels(processor: BaseProcessor) -> None:
-    """Check that a processor is the same after pickling."""
+    """Check that a processor is the same after pickling, by the means that Dask uses."""
+    import cloudpickle
+
     arrived = cloudpickle.loads(cloudpickle.dumps(processor))
     assert arrived == processor, f"{_name(processor)} is another one after pickling"
     assert arrived.description() == processor.description(), (
