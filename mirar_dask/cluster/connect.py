@@ -95,6 +95,8 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
+    from mirar_dask.engine.plugin import MEMORY
+
     layout = machine_layout(spec)
     logger.info(layout.reason)
     stack.enter_context(dask.config.set(SETTINGS))
@@ -111,6 +113,7 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
         "host": "127.0.0.1",
         "protocol": "tcp://",
         "local_directory": spec.local_directory,
+        "resources": {MEMORY: layout.memory * (layout.workers if in_threads else 1)},
         "silence_logs": logging.ERROR,
     }
     with _answering_interrupts_alone():

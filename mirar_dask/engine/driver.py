@@ -105,6 +105,8 @@ class _Run:
     flying: dict[Future, _Flight] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     announced: int = 0
+    suspects: list[_Flight] = field(default_factory=list)
+    """Tasks whose worker died, to be tried again."""
 
     def __post_init__(self) -> None:
         # Unique even where the caller gives every run one name: a plugin of a name that a worker
@@ -157,7 +159,7 @@ class _Run:
                 flow.stop()
             self._fill(flow)
             if not self.flying:
-                break
+                break  # nothing is under way, and nothing could be handed out
             future = next(self.completed)
             self._take_in(flow, future)
             self._remove(flow.garbage())
@@ -165,10 +167,19 @@ class _Run:
         self.announced = len(flow.records)
 
     def _fill(self, flow: Flow) -> None:
-        """Hand out tasks until every worker has one in hand."""
+        """Hand out tasks until every worker has one in hand.
+
+        All tasks in the hands of a worker that dies are lost with it. Those that are tried again
+        get a worker each, with nothing waiting behind them: a second loss is then their own.
+        """
         threads = self._threads()
-        flow.packing.slots = max(1, threads)
-        while len(self.flying) < threads + AHEAD * max(1, self._workers()):
+        flow.packing.slots = threads
+        while len(self.flying) < threads and self.suspects:
+            suspect = self.suspects.pop(0)
+            self._submit(suspect.task, suspect.attempt)
+        careful = self.suspects or any(flight.attempt for flight in self.flying.values())
+        window = threads if careful else threads + AHEAD * self._workers()
+        while len(self.flying) < window:
             task = flow.next_task()
             if task is None:
                 return
@@ -183,7 +194,7 @@ class _Run:
             pure=False,
             retries=0,
             priority=task.urgency,
-            resources={MEMORY: self._memory_for(task)},
+            resources=self._reservation(task),
         )
         self.flying[future] = _Flight(task, attempt)
         self.completed.add(future)
@@ -216,7 +227,8 @@ class _Run:
             )
         )
         if again:
-            self._submit(task, flight.attempt + 1)
+            parts = flow.divide(task)
+            self.suspects += [_Flight(part, flight.attempt + 1) for part in parts]
         else:
             flow.lose(task, f"{reason} ({flight.attempt + 1} attempts)")
 
@@ -259,13 +271,12 @@ class _Run:
         ]
         return min(limits, default=6 << 30) // 3
 
-    def _memory_for(self, task: Task) -> int:
+    def _reservation(self, task: Task) -> dict[str, int] | None:
         """Return what a task reserves: never more than the largest worker has, or it never runs."""
-        most = max(
-            (float(worker["resources"].get(MEMORY, math.inf)) for worker in self._info().values()),
-            default=math.inf,
-        )
-        return int(min(task.memory, most))
+        declared = [worker["resources"].get(MEMORY) for worker in self._info().values()]
+        if not declared or None in declared:
+            return None
+        return {MEMORY: int(min(task.memory, max(declared)))}
 
     def _loader(self, steps: Sequence[BaseProcessor]) -> Any:
         def load(number: int, paths: Sequence[Path]) -> Loaded:

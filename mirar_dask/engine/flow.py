@@ -11,7 +11,7 @@ import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,8 @@ class Flow:
         """Tasks that wait for the concurrency limit of their step."""
         self._pools: dict[Any, list[Leg]] = {}
         self._flying: dict[int, _Flying] = {}
+        self._chains: dict[int, tuple[BatchGraph, dict[int, Leg]]] = {}
+        """Legs of the chain tasks that are under way."""
         self._limited: Counter[int] = Counter()
         self._final: list[_Arrived] = []
         self._rows: list[tuple[int, Order, int, tuple[Row, ...]]] = []
@@ -187,6 +189,18 @@ class Flow:
         """Give up a task that could not be brought to an end."""
         self._land(task).lose(reason)
         self._settle()
+
+    def divide(self, task: Task) -> list[Task]:
+        """Divide a task that was lost into tasks of one image each, to find the one at fault."""
+        work = task.work
+        if not isinstance(work, ChainWork) or len(work.items) == 1:
+            return [task]
+        graph, legs = self._chains.pop(task.number)
+        del self._flying[task.number]
+        return [
+            self._chain(graph, {item.position: legs[item.position]}, work, (item,), task)
+            for item in work.items
+        ]
 
     def results(self) -> list[Bunch]:
         """Return the batches that came to the end, in order."""
@@ -416,6 +430,7 @@ class Flow:
             for entry in self._parked:
                 heapq.heappush(self._queue, entry)
             self._parked.clear()
+        self._chains.pop(task.number, None)
         return self._flying.pop(task.number)
 
     def _batch_task(self, segment: int, place: int, bunch: Bunch, order: Order) -> None:
@@ -470,19 +485,37 @@ class Flow:
             image = graph.values[leg.position]
             assert image is not None
             items.append(ChainItem(leg.position, image, leg.measures, leg.for_bands))
-        memory = FRAMES_AT_ONCE * nbytes + sum(size_of(value) for value in contexts.values())
-        by_position = {leg.position: leg for leg in taken}
-        task = Task(
+        like = Task(
             label=self._label(places or list(legs[0].measures)),
-            number=next(self._numbers),
-            work=ChainWork(links, tuple(items), contexts),
-            names=tuple(dict.fromkeys(name for item in items for name in item.image.names)),
-            memory=memory,
+            number=-1,
+            work=ChainWork(links, (), contexts),
+            names=(),
+            memory=FRAMES_AT_ONCE * nbytes + sum(size_of(value) for value in contexts.values()),
             urgency=pool[0],
         )
+        by_position = {leg.position: leg for leg in taken}
+        return self._chain(graph, by_position, like.work, tuple(items), like)
+
+    def _chain(
+        self,
+        graph: BatchGraph,
+        legs: dict[int, Leg],
+        work: Any,
+        items: tuple[ChainItem, ...],
+        like: Task,
+    ) -> Task:
+        """Make the task of some images of a graph; memory and label are those of another."""
+        task = replace(
+            like,
+            number=next(self._numbers),
+            work=replace(work, items=items),
+            names=tuple(dict.fromkeys(name for item in items for name in item.image.names)),
+        )
+        places = tuple(link.step for link in work.links if not link.history_only)
+        self._chains[task.number] = graph, legs
         self._flying[task.number] = _Flying(
-            lambda outcome: self._absorb_chain(graph, by_position, tuple(places), outcome),
-            lambda reason: self._lose_chain(graph, by_position, task, reason),
+            lambda outcome: self._absorb_chain(graph, legs, places, outcome),
+            lambda reason: self._lose_chain(graph, legs, task, reason),
         )
         return task
 

@@ -1,9 +1,8 @@
-"""Gets a worker ready for a run: its steps, its memory, one thread for numeric libraries."""
+"""Gets a worker ready for a run: its steps, one thread for numeric libraries."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import dask
 from distributed import Worker, WorkerPlugin
@@ -11,7 +10,12 @@ from distributed import Worker, WorkerPlugin
 from mirar_dask.engine.task import Bench, clear_away, lay_out
 
 MEMORY = "MEMORY"
-"""Name of the resource that tasks reserve, in bytes."""
+"""Resource, in bytes, that tasks reserve on workers that were started with it.
+
+Declared later, by a plugin, it would be of no use: Dask does not look again at a task that waits
+for a resource when a worker that is there already declares it, so the first worker that is
+restarted would leave tasks waiting for ever.
+"""
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -38,7 +42,7 @@ class BenchPlugin(WorkerPlugin):
         self.key = key
         self.bench = bench
 
-    async def setup(self, worker: Worker) -> None:
+    def setup(self, worker: Worker) -> None:
         """Get the worker ready; Dask calls this where the plugin arrives."""
         if worker.nanny:  # a process of its own: what is set here is set for no one else
             for variable in THREAD_VARIABLES:
@@ -46,16 +50,7 @@ class BenchPlugin(WorkerPlugin):
             # A Dask array computed inside a task would otherwise go back to the cluster.
             dask.config.set(scheduler="synchronous")
         lay_out(self.key, self.bench)
-        if MEMORY not in worker.state.total_resources:
-            await worker.set_resources(**{MEMORY: float(_memory_of(worker))})
 
     def teardown(self, worker: Worker) -> None:
         """Forget the run; Dask calls this where the plugin is taken away."""
         clear_away(self.key)
-
-
-def _memory_of(worker: Any) -> int:
-    limit = worker.memory_manager.memory_limit
-    if limit:
-        return int(limit)
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

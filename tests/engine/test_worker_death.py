@@ -1,0 +1,85 @@
+"""A worker that dies costs what it was doing, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mirar_dask.cluster import ClusterSpec, connect
+from mirar_dask.data import Dataset, ImageBatch, cache
+from mirar_dask.engine import Engine, SerialEngine, Status
+from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.processors.utils.image_saver import ImageSaver
+from mirar_dask.testing.engine_contract import assert_same, configured, reduction, settings_for
+from mirar_dask.testing.faults import KillsWorkerOn, KillsWorkerOnImage
+
+
+@pytest.fixture
+def mortal() -> Iterator[Engine]:
+    """Give an engine on workers that a test may kill."""
+    with connect(ClusterSpec.parse("local", workers=2), dashboard=False) as engine:
+        yield engine
+
+
+def _names(raw: Path, kind: str) -> list[str]:
+    return sorted(path.name for path in raw.glob(f"*{kind}*"))
+
+
+@pytest.mark.parametrize("kind", [KillsWorkerOn, KillsWorkerOnImage])
+def test_a_worker_killed_once_changes_nothing(
+    kind: type[KillsWorkerOnImage], mortal: Engine, raw: Path, tmp_path: Path
+) -> None:
+    """The tasks that it was running are done again, and the products are the same."""
+    victims = [_names(raw, "FIELD")[1], _names(raw, "dark")[0]]
+
+    def steps(marks: Path) -> list[BaseProcessor]:
+        return [*reduction()[:2], kind(victims, marks), *reduction()[2:]]
+
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    result = mortal.run(
+        configured(steps(marks)), Dataset([ImageBatch()]), settings_for(raw, tmp_path / "a")
+    )
+    oracle = SerialEngine().run(
+        configured(reduction()), Dataset([ImageBatch()]), settings_for(raw, tmp_path / "b")
+    )
+    assert len(list(marks.iterdir())) == len(victims)  # each worker died when it should
+    assert result.frames == oracle.frames
+    assert result.counts()["lost"] == 0
+    for batch, expected in zip(result.dataset, oracle.dataset, strict=True):
+        for image, other in zip(batch, expected, strict=True):
+            assert (image.get_data() == other.get_data()).all()
+    kept = {path for batch in result.dataset for image in batch for path in image.handle().files}
+    assert set(cache.ensure_cache_dir().iterdir()) == kept
+
+
+def test_a_frame_that_always_kills_its_worker_is_lost_alone(
+    mortal: Engine, raw: Path, tmp_path: Path
+) -> None:
+    """After its attempts it is given up with the reason, and the night goes on without it."""
+    bad = _names(raw, "FIELD")[0]
+    killer = KillsWorkerOnImage(bad, tmp_path, times=99)
+    steps = configured([*reduction()[:-1], killer, ImageSaver("reduced")])
+    result = mortal.run(steps, Dataset([ImageBatch()]), settings_for(raw, tmp_path / "a"))
+    lost = [record for record in result.records if record.status is Status.LOST]
+    assert [record.names for record in lost] == [(bad,)]
+    assert "KilledWorker" in lost[0].reason
+    assert result.frames[bad] is Status.LOST
+    assert result.counts()["succeeded"] == len(_names(raw, "FIELD")) - 1
+
+
+def test_the_cluster_serves_another_run_after_a_loss(
+    mortal: Engine, raw: Path, tmp_path: Path
+) -> None:
+    """New workers get the steps too."""
+    bad = _names(raw, "FIELD")[0]
+    steps = configured([*reduction()[:2], KillsWorkerOnImage(bad, tmp_path, times=99)])
+    mortal.run(steps, Dataset([ImageBatch()]), settings_for(raw, tmp_path / "a"))
+    start = Dataset([ImageBatch()])
+    result = mortal.run(configured(reduction()), start, settings_for(raw, tmp_path / "b"))
+    oracle = SerialEngine().run(
+        configured(reduction()), Dataset([ImageBatch()]), settings_for(raw, tmp_path / "c")
+    )
+    assert_same(result, oracle)
