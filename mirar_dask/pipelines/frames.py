@@ -86,7 +86,7 @@ class FrameLoader(ImageLoader):
     """
 
     base_key = "load_frames"
-    headers_only = True  # type: ignore[assignment]
+    headers_only = True
 
     def __init__(
         self, input_sub_dir: str = RAW_IMG_SUB_DIR, input_img_dir: str | Path | None = None

@@ -105,9 +105,10 @@ class ImagerPipeline(Pipeline):
         caveats = [*decisions.caveats, *self._assumed(images)]
         if archive is not None and archive.unreadable:
             n = len(archive.unreadable)
+            files = f"{n} files" if n > 1 else "1 file"
             caveats.append(
-                f"{n} files in the folders of calibrations could not be understood, "
-                f"{archive.unreadable[0]} first"
+                f"{files} in the folders of calibrations could not be understood: "
+                f"{archive.unreadable[0]}{' and others' if n > 1 else ''}"
             )
         return Adaptation(tuple(steps), tuple(extra), tuple(caveats))
 

@@ -224,7 +224,7 @@ class _Reader:
 
     def groups(self, table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         self.known_keys("groups", table, GROUPS)
-        found = {}
+        found: dict[str, tuple[str, ...]] = {}
         for key, value in table.items():
             if value == []:
                 found[key] = ()

@@ -29,7 +29,7 @@ def near(word: str, known: Iterable[str]) -> str:
     >>> near("flta", ["flat", "dark"])
     ", did you mean 'flat'?"
     """
-    close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.6)
     return f", did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

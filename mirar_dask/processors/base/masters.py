@@ -278,8 +278,7 @@ class ProcessorPremadeCache(ProcessorWithCache):
         if not path.is_file():
             raise self.missing_error(f"no master at '{path}'; give the path of one that exists")
         master = self.open_fits(path)
-        if LATEST_SAVE_KEY not in master.keys():
-            master[LATEST_SAVE_KEY] = str(path)
+        master[LATEST_SAVE_KEY] = str(path)  # it may have been moved since it was saved
         return master
 
 

@@ -57,6 +57,7 @@ ASSUMED_KEY = "ASSUMED"
 """Header key: fields that no keyword gave and a default filled in, joined by commas."""
 GROUP_KEY = "CALGROUP"
 """Header key: what frames must share to be calibrated with each other, as text."""
+UNIT_KEY = "BUNIT"
 BINNING_KEY = "BINNING"
 MJD_KEY = "MJD-OBS"
 READ_NOISE_KEY = "RDNOISE"
@@ -150,7 +151,7 @@ class HeaderNormaliser(BaseImageProcessor):
         """Name the fields that may be written."""
         return frozenset(
             {*ALIASES, COADD_KEY, MJD_KEY, GAIN_SETTING_KEY, ASSUMED_KEY, GROUP_KEY}
-            | {PROC_FAIL_KEY}
+            | {PROC_FAIL_KEY, UNIT_KEY}
         )
 
     def apply_to_image(self, image: Image, context: Any = None) -> Image:
@@ -193,8 +194,9 @@ class HeaderNormaliser(BaseImageProcessor):
             if (value := self.optional(header, field)) is not None:
                 fields[field] = value
         fields[COADD_KEY] = int(parse_number(header.get(COADD_KEY)) or 1)
-        fields.setdefault(PROC_HISTORY_KEY, header.get(PROC_HISTORY_KEY, ""))
-        fields.setdefault(PROC_FAIL_KEY, header.get(PROC_FAIL_KEY, ""))
+        for key, value in ((PROC_HISTORY_KEY, ""), (PROC_FAIL_KEY, ""), (UNIT_KEY, "adu")):
+            if key not in header:
+                fields[key] = value
         if assumed:
             fields[ASSUMED_KEY] = ",".join(dict.fromkeys(assumed))
         fields[GROUP_KEY] = self.group(header, fields, shape, assumed)
