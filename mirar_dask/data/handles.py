@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from mirar_dask.data.headers import TravellingHeader
 from mirar_dask.data.pixels import NpyPixels, Pixels
 from mirar_dask.paths import BASE_NAME_KEY, RAW_IMG_KEY
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mirar_dask.data.image_data import Image
     from mirar_dask.data.source_data import SourceTable
 

@@ -250,7 +250,10 @@ def is_sole_holder(image: PixelStore) -> bool:
     """
     if image._loaded is not None:
         return _references_to_loaded(image) <= _SOLE_LOADED
-    if not isinstance(image._pixels, MemoryPixels) or not image._pixels.array.flags.writeable:
+    if not isinstance(image._pixels, MemoryPixels):
+        return False
+    flags = image._pixels.array.flags
+    if not flags.writeable or not flags.owndata:  # its memory is somebody else's, a buffer's say
         return False
     return _references_to_pixels(image) <= _SOLE and _references_to_array(image) <= _SOLE_ARRAY
 

@@ -7,12 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator, KeysView
 from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
-
 from mirar_dask.data.base_data import DataBatch, DataBlock
 from mirar_dask.data.handles import SourceHandle
 
 if TYPE_CHECKING:
+    import pandas as pd
     from astropy.table import Table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -69,25 +70,31 @@ def fits_pixels(tmp_path: Path) -> Make:
     return make
 
 
+def run_script(folder: Path, code: str, *arguments: str) -> str:
+    """Run a script in a fresh interpreter; its temporary folder is ``folder/temporary``."""
+    (folder / "temporary").mkdir()
+    script = folder / "script.py"
+    script.write_text(code)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", str(script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "TMPDIR": str(folder / "temporary")},
+        cwd=folder,
+    )
+    assert result.stderr == ""
+    assert result.returncode == 0
+    return result.stdout.strip()
+
+
 @pytest.fixture
 def run_python(tmp_path: Path) -> Make:
     """Run a script in a fresh interpreter, whose temporary folder is ``tmp_path/temporary``."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
+    return functools.partial(run_script, tmp_path)
 
-    def run(code: str, *arguments: str, **environment: str) -> str:
-        script = tmp_path / "script.py"
-        script.write_text(code)
-        result = subprocess.run(
-            [sys.executable, "-W", "error", str(script), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, "TMPDIR": str(temporary), **environment},
-            cwd=tmp_path,
-        )
-        assert result.returncode == 0, result.stderr
-        assert result.stderr == ""
-        return result.stdout.strip()
 
-    return run
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Run a script, once for all tests of a module."""
+    return functools.partial(run_script, tmp_path_factory.mktemp("script"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ from astropy.io import fits
 from astropy.io.fits import Header
 
 from mirar_dask.data.pixels.base import Pixels
+from mirar_dask.data.quiet import quietly
 from mirar_dask.data.reading import Stamp, loaded_dtype, read_scaled, unchanged
 from mirar_dask.errors import InvalidFitsError
 
@@ -142,7 +142,7 @@ class FitsFilePixels(Pixels):
         try:
             # Not as unsigned integers: a pixel that is BLANK has to become NaN.
             with (
-                warnings.catch_warnings(action="ignore"),  # of odd cards, seen to long before
+                quietly(),  # about odd cards, which were seen to with the header
                 fits.open(self.path, memmap=False, uint=False) as hdus,
             ):
                 return np.array(hdus[self.hdu].data, dtype=self.dtype, order="C")
