@@ -25,6 +25,7 @@ from mirar_dask.engine.lookahead import (
 from mirar_dask.engine.task import is_solo
 from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.errors import MissingCalibrationError
+from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.core import CONTAINED, names_of
 from mirar_dask.processors.base.forms import Form, Regroup
 from mirar_dask.processors.base.outcome import Record, Status
@@ -116,7 +117,12 @@ class _Sub:
 
 
 def expand(
-    steps: Sequence[BaseProcessor], start: int, stop: int, batch: Bunch, prefix: str
+    steps: Sequence[BaseProcessor],
+    start: int,
+    stop: int,
+    batch: Bunch,
+    prefix: str,
+    claims: Claims,
 ) -> Expansion:
     """Walk a batch of images through steps ``start:stop``.
 
@@ -131,15 +137,24 @@ def expand(
         The images.
     prefix : str
         Begins the names of contexts.
+    claims : Claims
+        Told which products will be written.
     """
-    return _Walk(steps, start, stop, batch, prefix).run()
+    return _Walk(steps, start, stop, batch, prefix, claims).run()
 
 
 class _Walk:
     def __init__(
-        self, steps: Sequence[BaseProcessor], start: int, stop: int, batch: Bunch, prefix: str
+        self,
+        steps: Sequence[BaseProcessor],
+        start: int,
+        stop: int,
+        batch: Bunch,
+        prefix: str,
+        claims: Claims,
     ) -> None:
         self.steps, self.start, self.stop, self.prefix = steps, start, stop, prefix
+        self.claims = claims
         self.handles: list[ImageHandle] = list(batch.members)  # type: ignore[arg-type]
         self.chains = [Chain(position) for position in range(len(self.handles))]
         self.clean = [True] * len(self.handles)
@@ -185,6 +200,8 @@ class _Walk:
             self.leave(sub, place)
             return []
         if step.form is not Form.PASS:
+            if step.writes_products:
+                self.claim_products(step, sub)
             self.look_at_images(place, step, sub)
             return [sub]
         # Asked before anything is noted: where the answer is late, the step is still to be done.
@@ -199,6 +216,17 @@ class _Walk:
             _Sub(images, (*sub.splits, Split(place, self.done(images), tuple(images))))
             for images in groups
         ]
+
+    def claim_products(self, step: BaseProcessor, sub: _Sub) -> None:
+        """Let an image go no further that would be saved over another one's product."""
+        for position, image in list(sub.images.items()):
+            try:
+                path = step.product_path(image)
+                if path is not None:
+                    self.claims.claim(path, image)
+            except CONTAINED as exc:
+                self.chains[position].exit = step.failure(exc, names_of(image))
+                del sub.images[position]
 
     def done(self, images: dict[int, Image]) -> int:
         return len(self.chains[next(iter(images))].links)

@@ -37,6 +37,7 @@ from mirar_dask.engine.types import (
     Task,
 )
 from mirar_dask.errors import ShapeMismatchError
+from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Regroup
 from mirar_dask.processors.base.outcome import Record, Row, Status
@@ -118,6 +119,7 @@ class Flow:
         self.segments = cut(steps, start)
         self.group_by_group = group_by_group
         self.ledger = FileLedger()
+        self.claims = Claims()
         self.packing = packing or Packing(slots)
         self.slots = slots
         self.records: list[Record] = []
@@ -228,7 +230,9 @@ class Flow:
             self._batch_task(segment, place, bunch, order)
             return
         self.expansions += 1
-        expansion = expand(self.steps, place, stop, bunch, f"{segment}.{self.expansions}")
+        expansion = expand(
+            self.steps, place, stop, bunch, f"{segment}.{self.expansions}", self.claims
+        )
         if expansion.late is not None:
             self.late.append(expansion.late)
         graph = BatchGraph(self.steps, bunch, order, expansion, segment, self.ledger)

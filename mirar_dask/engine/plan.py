@@ -21,6 +21,7 @@ from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.types import Bunch, Handle, RunSettings
 from mirar_dask.errors import NothingToDoError
 from mirar_dask.paths import current_roots, use_roots
+from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Form, Regroup
 from mirar_dask.processors.base.outcome import Record, Status
@@ -182,6 +183,7 @@ class _Planner:
         self.caveats = [r.reason for r in opened.records if r.status is Status.CAVEATS]
         self.late: list[str] = []
         self.memory, self.largest = 0, ""
+        self.claims = Claims()
 
     def plan(self) -> Plan:
         start = self.opened.next_step
@@ -240,7 +242,7 @@ class _Planner:
                 why = f"step '{step.step_name}' works on whole batches: what it returns is known"
                 self._late_from(start + 1, f"{why} at run time only")
             return False
-        expansion = expand(self.all_steps, start, stop, bunch, str(start))
+        expansion = expand(self.all_steps, start, stop, bunch, str(start), self.claims)
         self._count_chains(expansion)
         self._add_masters(expansion, bunch)
         if expansion.late is not None:

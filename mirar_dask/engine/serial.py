@@ -23,6 +23,7 @@ from mirar_dask.engine.types import (
 )
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
+from mirar_dask.processors.base.claims import Claims, use_claims
 from mirar_dask.processors.base.outcome import Record, Status, error_stack
 from mirar_dask.processors.base_processor import BaseProcessor
 
@@ -65,6 +66,7 @@ class SerialEngine:
             RunPlace(settings) as place,
             use_roots(settings.roots or current_roots()),
             use_place(place.cache),
+            use_claims(Claims()),
             task_memory(self.memory),
         ):
             opened = open_night(steps, dataset, settings)

@@ -372,6 +372,27 @@ class EngineContract:
         blocked = [r for r in result.records if r.status is Status.BLOCKED]
         assert all("flat" in record.reason for record in blocked)
 
+    def test_a_product_has_one_writer(self, engine: Engine, raw: Path, tmp_path: Path) -> None:
+        """An image that would be saved over another one's product fails, naming both."""
+
+        def steps() -> list[BaseProcessor]:
+            same = HeaderEditor("BASENAME", "same.fits")
+            return [
+                ImageLoader(),
+                ImageSelector(("OBSCLASS", "science")),
+                ImageBatcher("RAWPATH"),
+                same,
+                ImageSaver("saved"),
+            ]
+
+        result, oracle = self.both(engine, raw, tmp_path, steps)
+        assert result.frames == oracle.frames
+        assert result.counts()["succeeded"] == 1
+        first, *others = sorted(p.name for p in raw.glob("*FIELD*"))
+        failures = [r for r in result.records if r.report is not None]
+        assert sorted(r.names[0] for r in failures) == others
+        assert all(first in r.reason for r in failures)
+
     def test_rows_of_a_table_come_in_the_order_of_the_batches(
         self, engine: Engine, raw: Path, tmp_path: Path
     ) -> None:

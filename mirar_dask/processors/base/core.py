@@ -156,7 +156,7 @@ class BaseProcessor:
         return min((int(x) for x in limits if x is not None), default=None)
 
     def parameters(self) -> dict[str, Any]:
-        """Constructor parameters and their values, as far as they are kept under their own names."""
+        """Constructor parameters and their values, where they are kept under their own names."""
         found: dict[str, Any] = {}
         for cls in type(self).__mro__:
             init = cls.__dict__.get("__init__")
@@ -167,6 +167,10 @@ class BaseProcessor:
                 if kept and name != "self" and name in self.__dict__:
                     found.setdefault(name, self.__dict__[name])
         return found
+
+    def product_path(self, block: DataBlock) -> Path | None:
+        """Path of the file that this step will write for a block, told from its header alone."""
+        return None
 
     def changes_keys(self) -> frozenset[str] | None:
         """Header keys that this step may change beside the processing history (None: any)."""

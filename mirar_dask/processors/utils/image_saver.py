@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mirar_dask.data import DataBatch, DataBlock, Image
-from mirar_dask.errors import ProcessorError
 from mirar_dask.io import saved_pixels
 from mirar_dask.paths import BASE_NAME_KEY, LATEST_SAVE_KEY, get_output_path
+from mirar_dask.processors.base.claims import OutputPathError, current_claims
+from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base_processor import (
     BaseImageProcessor,
     BaseProcessor,
@@ -21,9 +22,7 @@ from mirar_dask.processors.utils.header_values import header_text
 
 DATE_KEY = "DATE"
 
-
-class OutputPathError(ProcessorError):
-    """Raised when two images would be saved under one path; the message names both."""
+__all__ = ["ImageSaver", "OutputPathError", "back_by_product"]
 
 
 class ImageSaver(BaseImageProcessor):
@@ -31,7 +30,7 @@ class ImageSaver(BaseImageProcessor):
 
     The file is ``<output>/<night>/<output_dir_name>/<BASENAME>``. It is written under a temporary
     name and renamed, so that nobody sees half of it, and replaces the file of an earlier run. Two
-    images of a batch that have one path are not saved over each other: the second fails.
+    images of a run that have one path are not saved over each other: the second fails.
 
     Parameters
     ----------
@@ -104,20 +103,14 @@ class ImageSaver(BaseImageProcessor):
 
     def refuse_shared_paths(self, batch: DataBatch[Any]) -> tuple[DataBatch[Any], list[Record]]:
         """Set apart the images whose path an image before them has; each is one failure."""
-        first: dict[Path, DataBlock] = {}
+        claims = current_claims()
         kept, records = [], []
         for image in batch:
-            path = self.product_path(image)
-            owner = first.setdefault(path, image)
-            if owner is image:
+            try:
+                claims.claim(self.product_path(image), image)
                 kept.append(image)
-                continue
-            error = OutputPathError(
-                f"'{image.get_name()}' (from {', '.join(names_of(image))}) would be saved over "
-                f"'{owner.get_name()}' (from {', '.join(names_of(owner))}) at '{path}'; give "
-                "them different names or folders"
-            )
-            records.append(self.failure(error, names_of(image)))
+            except CONTAINED as exc:
+                records.append(self.failure(exc, names_of(image)))
         return type(batch)(kept), records
 
     def process(self, batch: DataBatch[Any]) -> Processed:
