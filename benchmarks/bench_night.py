@@ -179,6 +179,7 @@ def work_seconds(run: Run) -> float:
 def ratios(runs: dict[str, list[Run]], frames: str, workers: int) -> list[tuple[str, float, str]]:
     """Compare the medians: what, ratio, target."""
     total = {label: statistics.median(r.seconds for r in done) for label, done in runs.items()}
+    cpu = {label: statistics.median(r.cpu for r in done) for label, done in runs.items()}
     work = {label: statistics.median(map(work_seconds, done)) for label, done in runs.items()}
     mine, numpy, numpy_one = f"ours x{workers}", f"numpy x{workers}", "numpy x1"
     mirar = f"mirar x{workers}"
@@ -186,10 +187,12 @@ def ratios(runs: dict[str, list[Run]], frames: str, workers: int) -> list[tuple[
     if mirar in total and mine in total:
         target = {"small": ">= 7", "large": ">= 10"}.get(frames, "")
         table.append(("mirar / ours", total[mirar] / total[mine], target))
+        table.append(("mirar / ours, processor time", cpu[mirar] / cpu[mine], ""))
     if mirar in total and numpy in total:
         table.append(("mirar / script", total[mirar] / total[numpy], ""))
     if mine in total and numpy in total:
         table.append(("ours / script", total[mine] / total[numpy], "<= 1.0"))
+        table.append(("ours / script, processor time", cpu[mine] / cpu[numpy], ""))
     if workers > 1:
         if mine in total and numpy in total:
             gain, other = work["ours x1"] / work[mine], work[numpy_one] / work[numpy]
