@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from typing import IO
 
 import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 
+from mirar_dask.data.quiet import quietly
 from mirar_dask.errors import InvalidFitsError
 from mirar_dask.io.hdu import BLOCK, CARD
 from mirar_dask.io.headers import bitpix_of, is_plain_text, is_structural
@@ -143,7 +143,7 @@ def _image(card: fits.Card) -> bytes:
     try:
         if untouched is None and len(str(card.value)) + len(card.comment) < _NO_WARNING:
             return _exact(card, _whole_cards(card.image))
-        with warnings.catch_warnings(action="ignore"):  # of comments that are cut
+        with quietly():  # of comments that are cut
             copy = fits.Card.fromstring(card.image if untouched is None else untouched)
             copy.verify("silentfix+exception")
             return _exact(card, _whole_cards(copy.image))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from mirar_dask.data import Image
+from mirar_dask.data.quiet import quietly
 from mirar_dask.data.reading import loaded_dtype
 from mirar_dask.io.checks import check_image_has_core_fields
 from mirar_dask.io.extensions import add_names
@@ -55,10 +55,8 @@ def _of_own_type(opened: Opened) -> np.ndarray:
     if own.itemsize <= 4:
         return opened.pixels.read().astype(own)  # exact: loaded as a float that holds them all
     assert opened.pixels.path is not None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with fits.open(opened.pixels.path, memmap=False) as hdus:
-            return np.array(hdus[opened.hdu.index].data, own).reshape(opened.pixels.shape)
+    with quietly(), fits.open(opened.pixels.path, memmap=False) as hdus:
+        return np.array(hdus[opened.hdu.index].data, own).reshape(opened.pixels.shape)
 
 
 def _integer_type(hdu: Hdu) -> np.dtype | None:

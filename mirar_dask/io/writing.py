@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from astropy.io import fits
 from mirar_dask.atomic import replacing, write_error
 from mirar_dask.data import Image
 from mirar_dask.data.pixels import Pixels
+from mirar_dask.data.quiet import quietly
 from mirar_dask.errors import MirarDaskError
 from mirar_dask.io.banded import header_block, own_header, storable, write_pixels
 from mirar_dask.io.checks import check_image_has_core_fields
@@ -162,8 +162,7 @@ def save_mef_to_path(
 @contextmanager
 def _astropy_writes(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Replace a file with what astropy writes; it checks the free space in words of its own."""
-    with replacing(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with replacing(path, overwrite=overwrite) as temporary, quietly():
         try:
             yield temporary
         except MirarDaskError:
