@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from astropy import units
 from astropy.io.fits import Header
 
 from mirar_dask.data.pixels import Pixels
+from mirar_dask.data.quiet import quietly
 
 if TYPE_CHECKING:
     from astropy.nddata import CCDData
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 
 def read_wcs(header: Header) -> WCS:
     """Return the world coordinate system of a header, without wcslib's remarks on it."""
-    from astropy.wcs import WCS, FITSFixedWarning
+    from astropy.wcs import WCS
 
-    with warnings.catch_warnings():
-        # One for every harmless repair, such as a date in an older form.
-        warnings.simplefilter("ignore", FITSFixedWarning)
+    with quietly():  # one for every harmless repair, such as a date in an older form
         return WCS(header)
 
 

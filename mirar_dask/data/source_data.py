@@ -91,13 +91,26 @@ class SourceTable(DataBlock):
         from astropy.table import Table
 
         table = Table.from_pandas(self.source_list)
+        for name, unit in self.source_list.attrs.get(_UNITS, {}).items():
+            if name in table.colnames:
+                table[name].unit = unit
         table.meta.update(copy.deepcopy(self.metadata))
         return table
 
     @classmethod
     def from_astropy(cls, table: Table) -> Self:
-        """Return the sources of an astropy Table whose ``meta`` are the metadata."""
-        return cls(table.to_pandas(), dict(copy.deepcopy(table.meta)))
+        """Return the sources of an astropy Table whose ``meta`` are the metadata.
+
+        A DataFrame has no units; those of the table are noted in its ``attrs``.
+        """
+        sources = table.to_pandas()
+        units = {name: str(table[name].unit) for name in table.colnames if table[name].unit}
+        if units:
+            sources.attrs[_UNITS] = units
+        return cls(sources, dict(copy.deepcopy(table.meta)))
+
+
+_UNITS = "units"
 
 
 class SourceBatch(DataBatch[SourceTable]):
