@@ -122,7 +122,7 @@ class ImagerPipeline(Pipeline):
         normaliser = self.recipe.normaliser()
         assumed = [(image.get_name(), str(image.get(ASSUMED_KEY, ""))) for image in images]
         fields = {field for _, fields in assumed for field in fields.split(",") if field}
-        return describe_assumed(assumed, {field: normaliser.keywords(field) for field in fields})
+        return describe_assumed(assumed, {field: normaliser.rules.keywords(field) for field in fields})
 
 
 def _is_idle(step: BaseProcessor, images: Iterable[Image]) -> bool:
