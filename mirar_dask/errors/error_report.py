@@ -147,4 +147,6 @@ def _bare_copy(error: BaseException) -> BaseException | None:
         return None
     if twin is error or not isinstance(twin, type(error)):
         return None
+    # Where tblib is installed (distributed brings it) copies come with all of these.
+    twin.__traceback__ = twin.__cause__ = twin.__context__ = None
     return twin

@@ -140,7 +140,9 @@ def test_a_huge_message_is_cut():
 
 
 def test_a_report_does_not_keep_the_images_of_its_traceback_alive():
-    """Frames of a traceback hold local arrays."""
+    """Frames of a traceback hold local arrays, and tblib makes copies of errors keep them."""
+    pickling_support = pytest.importorskip("tblib.pickling_support")
+    pickling_support.install()
 
     class Watched(np.ndarray):
         pass
