@@ -1,6 +1,7 @@
 """Processors for input and output, headers, and the making of batches."""
 
 from mirar_dask.processors.utils.header_annotate import HeaderAnnotator, HeaderEditor
+from mirar_dask.processors.utils.header_normalise import HeaderNormaliser
 from mirar_dask.processors.utils.header_reader import HeaderReader
 from mirar_dask.processors.utils.image_loader import (
     ImageListLoader,
@@ -26,6 +27,7 @@ __all__ = [
     "CustomImageBatchModifier",
     "HeaderAnnotator",
     "HeaderEditor",
+    "HeaderNormaliser",
     "HeaderReader",
     "ImageBatcher",
     "ImageDebatcher",
