@@ -6,6 +6,7 @@ came back. `Flow` asks it and makes tasks of its answers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,10 @@ class ContextState:
     value: Any = None
     reason: str = ""
     users_left: set[int] = field(default_factory=set)
+
+    def usable(self) -> list[int]:
+        """Positions of the inputs that go into the master, in order; NaN marks the others."""
+        return [p for p in sorted(self.inputs) if not math.isnan(self.scales.get(p, 1.0))]
 
 
 class BatchGraph:
@@ -286,7 +291,7 @@ class BatchGraph:
         if state.plan.kind != "frames" or not isinstance(step, ProcessorWithCache):
             return False
         least = max(1, step.min_inputs)
-        found, wanted = len(state.inputs), len(state.plan.frames)
+        found, wanted = len(state.usable()), len(state.plan.frames)
         if found < least:
             if step.missing == "skip":
                 self.resolve(state, None)
@@ -297,7 +302,7 @@ class BatchGraph:
             self.records.append(step.failure(exc, ()))
             self.fail_context(state, self.records[-1].reason)
             return True
-        if found < wanted:
+        if len(state.inputs) < wanted:
             names = tuple(n for image in state.inputs.values() for n in image.names)
             why = f"master made of {found} of {wanted} frames: the others failed before"
             self.records.append(Record(names, Status.CAVEATS, step.step_name, why))

@@ -16,6 +16,7 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+from mirar_dask.data import ImageBatch
 from mirar_dask.engine.batch_graph import BatchGraph, ContextState, Leg
 from mirar_dask.engine.expand import expand, needs_measuring, needs_whole_batch
 from mirar_dask.engine.order import Order
@@ -561,11 +562,12 @@ class Flow:
             )
             return
         assert isinstance(step, ProcessorWithCache) and plan.path is not None
-        positions = sorted(state.inputs)
+        positions = state.usable()
         frames = tuple(state.inputs[position] for position in positions)
         names = tuple(dict.fromkeys(name for frame in frames for name in frame.names))
         try:
-            scales = self._scales(step, graph, state, positions)
+            path = self._master_path(step, state)
+            scales = self._scales(step, state, positions)
             if len({frame.shape for frame in frames}) > 1:
                 shapes = ", ".join(sorted({f"{f.name} {f.shape}" for f in frames}))
                 raise ShapeMismatchError(f"frames of one master differ in shape: {shapes}")
@@ -576,7 +578,7 @@ class Flow:
             return
         memory = BAND_BYTES + 3 * 4 * math.prod(frames[0].shape)
         edges = self.packing.bands(frames[0].shape[0], sum(frame.nbytes for frame in frames))
-        master = MasterWork(plan.step, frames, scales, (), plan.path)
+        master = MasterWork(plan.step, frames, scales, (), path)
         if len(edges) < 3:
             self._push(master, (plan.step,), names, memory, graph.segment, flying, " master", 9)
             return
@@ -593,10 +595,17 @@ class Flow:
                 9,
             )
 
+    def _master_path(self, step: ProcessorWithCache, state: ContextState) -> Path:
+        """Path of a master; one of which frames failed has another name."""
+        assert state.plan.path is not None
+        if len(state.inputs) == len(state.plan.frames):
+            return state.plan.path
+        frames = [state.inputs[position].open() for position in sorted(state.inputs)]
+        return step.get_cache_path(ImageBatch(frames))
+
     def _scales(
         self,
         step: ProcessorWithCache,
-        graph: BatchGraph,
         state: ContextState,
         positions: Sequence[int],
     ) -> tuple[float, ...]:

@@ -43,10 +43,7 @@ class RunPlace:
         Otherwise its images keep their headers, and the pixels that are in no product go with
         the run.
         """
-        batches = []
-        for batch in dataset:
-            batches.append(type(batch)([self._keep(block) for block in batch]))
-        return Dataset(batches)
+        return Dataset([type(batch)([self._keep(b) for b in batch]) for batch in dataset])
 
     def _keep(self, block: DataBlock) -> DataBlock:
         if not isinstance(block, Image):

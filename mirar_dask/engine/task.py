@@ -6,6 +6,7 @@ in a worker process, in a thread, or inline in a test.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -174,7 +175,7 @@ def _(work: ChainWork, bench: Bench) -> Outcome:
         start = time.perf_counter()
         try:
             for step in item.measures:
-                scales[item.position, step] = _scale(bench.steps[step], image)
+                scales[item.position, step] = _scale(bench.steps[step], image, records)
             if item.for_bands and not image.pixels.rows_readable:
                 image.set_data(image.get_data())
             images[item.position] = pack_image(image, files)
@@ -221,9 +222,15 @@ def _run_links(
     return len(work.links), image
 
 
-def _scale(step: BaseProcessor, image: Image) -> float:
+def _scale(step: BaseProcessor, image: Image, records: list[Record]) -> float:
+    """Measure a frame of a master; NaN for one that cannot go into it."""
     assert isinstance(step, ProcessorWithCache)
-    return float(step.frame_scale(image))
+    try:
+        return float(step.frame_scale(image))
+    except ProcessorError as exc:
+        why = f"left out of the master {step.base_key}: {exc}"
+        records.append(Record(names_of(image), Status.CAVEATS, step.step_name, why))
+        return math.nan
 
 
 @perform.register

@@ -116,6 +116,25 @@ class RefusesToRegroup(BaseImageProcessor):
         raise RuntimeError("no regrouping today")
 
 
+class FailsOpenly(FailsOnImage):
+    """Fails, and says that it changes no key, so that the steps behind it can be foreseen."""
+
+    base_key = "fails_openly"
+
+    def changes_keys(self) -> frozenset[str] | None:
+        """Change nothing."""
+        return frozenset()
+
+
+def _without_light(path: Path) -> str:
+    """Set all pixels of a frame to zero; return its name."""
+    from astropy.io import fits
+
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].data = np.zeros_like(hdus[0].data)
+    return path.name
+
+
 def configured(steps: Sequence[BaseProcessor], night: str = "test/night") -> list[BaseProcessor]:
     """Set steps up as a pipeline does."""
     steps = list(steps)
@@ -286,11 +305,29 @@ class EngineContract:
         bad = sorted(p.name for p in raw.glob("*flat*"))[0]
 
         def steps() -> list[BaseProcessor]:
-            return [*reduction()[:3], FailsOnImage(bad), *reduction()[3:]]
+            return [*reduction()[:3], FailsOpenly(bad), *reduction()[3:]]
 
         result, oracle = self.both(engine, raw, tmp_path, steps)
         assert_same(result, oracle)
         assert result.frames[bad] is Status.FAILED
+
+    def test_a_frame_that_cannot_be_scaled_is_left_out_of_its_master_only(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        """A flat without light is named in a caveat, and is itself calibrated."""
+        from mirar_dask.testing.night import simulate_night
+
+        night = tmp_path / "night"
+        night.mkdir()
+        simulate_night(night, size=32, n_bias=0, n_dark=0, n_flat=3, n_science=1, seed=2)
+        dark = _without_light(sorted(night.glob("flat_g*"))[0])
+
+        def steps() -> list[BaseProcessor]:
+            return [ImageLoader(), ImageBatcher("FILTER"), FlatCalibrator()]
+
+        result, oracle = self.both(engine, night, tmp_path, steps)
+        assert_same(result, oracle)
+        assert result.frames[dark] is Status.CAVEATS
 
     def test_a_batch_step_that_fails_drops_its_batch(
         self, engine: Engine, raw: Path, tmp_path: Path
