@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import logging
 from collections.abc import Iterator, Sequence
@@ -168,6 +169,8 @@ def _astropy_writes(path: Path, *, overwrite: bool) -> Iterator[Path]:
         except MirarDaskError:
             raise
         except OSError as error:
+            if error.errno is None and "not enough space" in str(error).lower():
+                error.errno = errno.ENOSPC
             raise write_error(path, error) from error
 
 

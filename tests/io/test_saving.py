@@ -70,6 +70,17 @@ def test_a_full_disk_leaves_what_was_there(suffix: str, image: Image, tmp_path: 
     assert "SAVEPATH" not in image.header
 
 
+def test_astropys_own_words_for_a_full_disk_are_understood(counts, tmp_path: Path):
+    """It looks at the free space itself, and raises an error without a number."""
+
+    class Full(fits.PrimaryHDU):
+        def writeto(self, *args: object, **keys: object) -> None:
+            raise OSError("Not enough space on disk: requested 9, available 0. ")
+
+    with pytest.raises(WriteError, match=r"cannot write .*a\.fits: no space is left on the disk"):
+        save_hdu_as_fits(Full(counts), tmp_path / "a.fits")
+
+
 def test_an_earlier_savepath_comes_back_when_saving_fails(image: Image, tmp_path: Path):
     """It still names the file that is there."""
     save_fits(image, tmp_path / "first.fits")
