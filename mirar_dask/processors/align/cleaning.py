@@ -42,6 +42,13 @@ def thin_out(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return flat[::step]
 
 
+def middle(image: FloatImage, side: int) -> FloatImage:
+    """The middle of a frame, at most `side` pixels a side."""
+    ny, nx = image.shape
+    y0, x0 = max(0, (ny - side) // 2), max(0, (nx - side) // 2)
+    return image[y0 : y0 + side, x0 : x0 + side]
+
+
 def background(data: FloatImage, mask: BoolImage | None = None, box: int = BOX) -> FloatImage:
     """Smooth background by sep, in cells of `box` pixels (smaller for small frames).
 
@@ -90,7 +97,7 @@ def detection_image(data: NDArray[np.floating], saturate: float | None = None) -
         image -= np.median(image, axis=1, keepdims=True)
         image -= np.median(image, axis=0, keepdims=True)
     if bad.any():
-        _fill(image, bad)
+        fill_masked(image, bad)
     return image
 
 
@@ -131,8 +138,8 @@ def _remove_spikes(image: FloatImage, bad: BoolImage, keep: BoolImage | None) ->
     image[y[spike], x[spike]] = middle[spike]
 
 
-def _fill(image: FloatImage, bad: BoolImage, sigma: float = 2.0) -> None:
-    """Give masked pixels the weighted mean of good ones near by; zero where there are none."""
+def fill_masked(image: FloatImage, bad: BoolImage, sigma: float = 2.0) -> None:
+    """Give masked pixels the weighted mean of good ones near by, if there are any."""
     from scipy import ndimage
 
     good = (~bad).astype(np.float32)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mirar_dask.processors.align.cleaning import FloatImage, robust_noise
+from mirar_dask.processors.align.cleaning import FloatImage, middle, robust_noise
 from mirar_dask.processors.align.transform import FloatArray
 
 KERNELS = (1.0, 1.6, 2.5, 3.8, 5.5)
@@ -23,6 +23,8 @@ THRESHOLD = 5.0
 MAX_STARS = 300
 MIN_ROUNDNESS = 0.2
 """Least ratio of a peak's two curvatures: bad columns and trails have less."""
+KERNEL_CROP = 1536
+"""Side of the part of a frame by which widths are compared: pixels."""
 COMPARED = 12
 """Brightest stars that decide which width fits best."""
 
@@ -67,8 +69,9 @@ def best_kernel(images: Sequence[FloatImage], kernels: Sequence[float] = KERNELS
     """Choose the width for which the stars of these frames stand out most: sigma in pixels."""
     scores = dict.fromkeys(kernels, 0.0)
     for image in images:
+        part = middle(image, KERNEL_CROP)
         for sigma in kernels:
-            snr = find_stars(image, sigma, max_stars=COMPARED, centroids=False).snr
+            snr = find_stars(part, sigma, max_stars=COMPARED, centroids=False).snr
             if len(snr):  # a saturated star must not decide alone
                 scores[sigma] += float(np.minimum(snr, 3 * np.median(snr)).sum())
     return max(scores, key=lambda sigma: scores[sigma])
