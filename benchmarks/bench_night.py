@@ -10,9 +10,12 @@ and with the truth of the simulated night. See benchmarks/README.md for figures.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -129,13 +132,37 @@ def run(side: Side, raw: Path, out: Path) -> Run:
         )
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
+        cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss
+        for used in orphans():
+            cpu, peak = cpu + used.ru_utime + used.ru_stime, max(peak, used.ru_maxrss)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         tail = "\n".join((out / "log.txt").read_text().splitlines()[-15:])
         raise SystemExit(f"{side.label} ended with {process.returncode}:\n{tail}")
     told = json.loads(report.read_text())
     phases = told.get("phases") or told.get("seconds") or {}
-    return Run(side.label, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, phases)
+    return Run(side.label, seconds, cpu, peak / 1024, phases)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes that a side leaves behind, to count what they used."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux only; elsewhere they go uncounted
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def orphans() -> Iterator[resource.struct_rusage]:
+    """Wait for what a side left behind; its resources one by one."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            process, _, used = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if process:
+            yield used
+        else:
+            time.sleep(0.05)
+    raise SystemExit("a side has ended and left a process behind that goes on running")
 
 
 def product(out: Path, name: str) -> Path:
@@ -258,6 +285,7 @@ def main() -> None:
     if unknown := set(names) - {"mirar", "numpy", "ours", "ccdproc"}:
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}")
 
+    adopt_orphans()
     sides = list(sides_of(names, options.workers))
     raw, night = prepare(options.work.resolve(), options.size, options.frames)
     where = machine()
