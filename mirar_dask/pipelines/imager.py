@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mirar_dask.data import Image
+from mirar_dask.data import Image, ImageBatch
 from mirar_dask.errors import UsageError
 from mirar_dask.pipelines.archive import add_archived, archived_masters
 from mirar_dask.pipelines.base_pipeline import Adaptation, Pipeline
@@ -82,6 +82,16 @@ class ImagerPipeline(Pipeline):
         images = [normaliser.apply_to_image(image) for image in open_frame(path)]
         return images[0] if len(images) == 1 else images
 
+    def unpack_raw_image(self, path: Path) -> Image | list[Image]:
+        """Open a raw frame as the pipeline does, by the words of its instrument."""
+        normaliser = self.recipe.normaliser()
+        images = [normaliser.apply_to_image(image) for image in open_frame(path)]
+        return images[0] if len(images) == 1 else images
+
+    def load_raw_image(self, path: Path) -> ImageBatch:
+        """Open the image, or images, of a raw frame as a batch."""
+        return ImageBatch(self.unpack_raw_image(path))
+
     def adapt(self, steps: list[BaseProcessor], images: list[Image]) -> Adaptation:
         """Leave out what the night gives no cause for, and bring in what other nights have.
 
@@ -99,7 +109,8 @@ class ImagerPipeline(Pipeline):
         days = float(self.recipe.value("calibrations", "days"))
         skipping = [step.step_name for step in steps if getattr(step, "missing", "") == "skip"]
         decisions = decide(night, kinds, archive, days, skipping=skipping)
-        steps = [step for step in steps if step.step_name not in decisions.left_out]
+        gone = {*decisions.left_out, *(f"no_{kind}" for kind in decisions.left_out)}
+        steps = [step for step in steps if step.step_name not in gone]
         steps = [archived_masters(step, decisions.associations) for step in steps]
         extra = add_archived(decisions.associations, taken=[frame.name for frame in night])
         caveats = [*decisions.caveats, *self._assumed(images)]
@@ -122,7 +133,9 @@ class ImagerPipeline(Pipeline):
         normaliser = self.recipe.normaliser()
         assumed = [(image.get_name(), str(image.get(ASSUMED_KEY, ""))) for image in images]
         fields = {field for _, fields in assumed for field in fields.split(",") if field}
-        return describe_assumed(assumed, {field: normaliser.rules.keywords(field) for field in fields})
+        return describe_assumed(
+            assumed, {field: normaliser.rules.keywords(field) for field in fields}
+        )
 
 
 def _is_idle(step: BaseProcessor, images: Iterable[Image]) -> bool:

@@ -63,6 +63,8 @@ class Recipe:
 
     def is_on(self, step: str) -> bool:
         """Whether a step runs; those that have no switch always do."""
+        if step == "savestack" and not self.is_on("stack"):
+            return False
         known = STEPS.get(step)
         return known is None or not known.optional or bool(self.value(step, ENABLED))
 

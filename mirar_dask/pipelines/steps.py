@@ -21,6 +21,7 @@ from mirar_dask.processors.gain import GainCorrector
 from mirar_dask.processors.mask import MaskAboveThreshold
 from mirar_dask.processors.overscan import OverscanCorrector, SectionTrimmer
 from mirar_dask.processors.sky import NightSkyMedianCalibrator
+from mirar_dask.processors.stack import ImageStacker
 from mirar_dask.processors.utils import ImageSaver
 
 ENABLED = "enabled"
@@ -29,6 +30,13 @@ ENABLED = "enabled"
 _COMBINING = ("method", "sigma", "max_iterations", "min_inputs", "missing")
 _CACHING = ("try_load_cache", "write_to_cache", "overwrite", "cache_sub_dir")
 _MASTER = (*_COMBINING, *_CACHING)
+_COMBINE_STACK = (
+    "method", "sigma", "max_iterations", "min_inputs", "weighting", "background", "flux_scaling",
+    "extent", "output_sub_dir", "write_weights",
+)  # fmt: skip
+_ALIGN_STACK = (
+    "align_by", "interpolation", "max_shift", "max_rotation", "min_matches", "max_rms",
+)  # fmt: skip
 _WINDOW = ("x_min", "x_max", "y_min", "y_max", "flat_nan_threshold")
 
 
@@ -168,8 +176,32 @@ STEPS: dict[str, Step] = {
             own={"keys": Own(list[str], ["TARGET", "FILTER"], "header keys that they share")},
             optional=False,
         ),
+        Step(
+            "stack",
+            "Align the images of a group and combine them; writes a weight map.",
+            ImageStacker,
+            (*_COMBINE_STACK, *_ALIGN_STACK),
+            presets={"output_sub_dir": "stacks"},
+        ),
+        Step(
+            "savestack",
+            "Save the stacks.",
+            ImageSaver,
+            ("output_dir_name", "write_mask", "compress"),
+            presets={"output_dir_name": "stacks"},
+        ),
     )
 }
+
+
+def steps_table() -> str:
+    """All steps with their parameters, as the Markdown table of the manual."""
+    rows = ["| step | what it does | parameters |", "|---|---|---|"]
+    for step in STEPS.values():
+        state = "" if step.on else " (off unless asked for)"
+        names = ", ".join(f"`{name}`" for name in step.parameter_names)
+        rows.append(f"| `{step.name}` | {step.doc}{state} | {names} |")
+    return "\n".join(rows)
 
 
 def check_step_value(step: str, parameter: str, value: object) -> Any:
