@@ -1,6 +1,6 @@
 """Where tasks are done: a description, the layout on this machine, and the connection."""
 
-from mirar_dask.cluster.connect import connect, machine_layout
+from mirar_dask.cluster.connection import connect, machine_layout
 from mirar_dask.cluster.layout import Layout, local_layout
 from mirar_dask.cluster.spec import ClusterSpec
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mirar_dask.data import DataBatch, DataBlock, Dataset, Image, ImageBatch
 from mirar_dask.errors import NoncriticalProcessingError, ProcessorError
-from mirar_dask.io import open_fits, save_fits
+from mirar_dask.io import open_image, save_fits
 from mirar_dask.paths import (
     BASE_NAME_KEY,
     LATEST_WEIGHT_SAVE_KEY,
@@ -33,13 +33,11 @@ class ImageHandler:
 
     @staticmethod
     def open_fits(path: str | Path) -> Image:
-        """Open a FITS file as an Image; RAWPATH and BASENAME are filled in where absent."""
-        data, header = open_fits(Path(path))
-        if RAW_IMG_KEY not in header:
-            header[RAW_IMG_KEY] = str(path)
-        if BASE_NAME_KEY not in header:
-            header[BASE_NAME_KEY] = Path(path).name
-        return Image(data=data, header=header)
+        """Open a FITS file as an Image; RAWPATH and BASENAME are filled in where absent.
+
+        Its pixels are read from the file when they are asked for.
+        """
+        return open_image(Path(path))
 
     @staticmethod
     def save_fits(image: Image, path: str | Path, compress: bool = False) -> None:

@@ -1,0 +1,100 @@
+"""Where tasks are done, from text to layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mirar_dask.cluster import ClusterSpec, connect, local_layout
+from mirar_dask.engine import SerialEngine
+from mirar_dask.errors import ClusterError, UsageError
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "target"),
+    [
+        ("serial", "serial", ""),
+        ("threads", "threads", ""),
+        ("local", "local", ""),
+        ("tcp://10.0.0.1:8786", "address", "tcp://10.0.0.1:8786"),
+        ("tls://host:8786", "address", "tls://host:8786"),
+    ],
+)
+def test_the_option_is_read(text: str, kind: str, target: str) -> None:
+    """Each kind by its name, an address by its scheme."""
+    spec = ClusterSpec.parse(text)
+    assert (spec.kind, spec.target) == (kind, target)
+
+
+def test_a_scheduler_file_is_a_path(tmp_path: Path) -> None:
+    """It must be there."""
+    path = tmp_path / "scheduler.json"
+    with pytest.raises(UsageError, match=r"scheduler\.json"):
+        ClusterSpec.parse(str(path))
+    path.write_text("{}")
+    assert ClusterSpec.parse(str(path)).kind == "file"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "word"),
+    [
+        ("slum", {}, "expected serial, threads, local"),
+        ("local", {"workers": 0}, "1 or more"),
+        ("serial", {"workers": 4}, "serial run has one"),
+        ("local", {"memory": "many"}, "such as 2GB"),
+        ("local", {"memory": "1MB"}, "256 MiB"),
+    ],
+)
+def test_nonsense_is_one_sentence(text: str, options: dict[str, object], word: str) -> None:
+    """What was found, what was expected."""
+    with pytest.raises(UsageError, match=word):
+        ClusterSpec.parse(text, **options)  # type: ignore[arg-type]
+
+
+def test_memory_is_read_in_the_usual_units() -> None:
+    """Decimal and binary."""
+    assert ClusterSpec.parse("local", memory="2GB").memory == 2 * GB
+    assert ClusterSpec.parse("local", memory="512 MiB").memory == 512 << 20
+
+
+def test_a_worker_a_core_as_far_as_memory_goes() -> None:
+    """And the reason is said."""
+    assert local_layout(8, 64 * GB).workers == 8
+    few = local_layout(64, 6 * GB)
+    assert few.workers == 4
+    assert "memory" in few.reason
+    assert local_layout(8, 64 * GB, max_n_cpu=3).workers == 3
+    assert local_layout(2, 4 * GB, workers=5).workers == 5
+
+
+def test_serial_needs_no_dask() -> None:
+    """The oracle is always there."""
+    with connect(ClusterSpec.parse("serial")) as engine:
+        assert isinstance(engine, SerialEngine)
+
+
+def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the remedy, within seconds."""
+    monkeypatch.setattr("mirar_dask.cluster.connection.CONNECT_SECONDS", 1)
+    with (
+        pytest.raises(ClusterError, match="dask scheduler"),
+        connect(ClusterSpec.parse("tcp://127.0.0.1:1")),
+    ):
+        pass
+
+
+def test_servers_of_a_local_cluster_listen_on_loopback_only() -> None:
+    """Scheduler, workers and dashboard."""
+    import psutil
+
+    with connect(ClusterSpec.parse("local", workers=1)) as engine:
+        client = engine.client  # type: ignore[attr-defined]
+        pids = [*client.run(__import__("os").getpid).values(), __import__("os").getpid()]
+        for pid in pids:
+            for connection in psutil.Process(pid).net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    assert connection.laddr.ip == "127.0.0.1"
+        assert "127.0.0.1" in client.dashboard_link
