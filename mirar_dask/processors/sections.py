@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mirar_dask.data import Image
 from mirar_dask.errors import ProcessorError
-from mirar_dask.processors.utils.header_words import is_absent
+from mirar_dask.processors.header_words import is_absent
 
 _ZEROS = re.compile(r"0(:0)?,0(:0)?")
 """How some cameras say that there is no section."""

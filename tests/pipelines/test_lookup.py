@@ -62,7 +62,7 @@ def test_the_manual_lists_the_steps_as_they_are():
 
 def test_the_manual_lists_the_keywords_as_they_are():
     """Every keyword that is tried for a field stands in the field's row."""
-    from mirar_dask.processors.utils.header_words import ALIASES
+    from mirar_dask.processors.header_words import ALIASES
 
     rows = (Path(__file__).parents[2] / "docs" / "instrument.md").read_text().splitlines()
     for field in ("OBSCLASS", "EXPTIME", "TARGET", "FILTER", "GAIN", "DATE-OBS", "RDNOISE"):

@@ -15,7 +15,7 @@ from typing import Any
 from mirar_dask.errors import ProcessorError
 from mirar_dask.io import MissingCoreFieldError
 from mirar_dask.paths import EXPTIME_KEY, FILTER_KEY, GAIN_KEY, OBSCLASS_KEY, TARGET_KEY, TIME_KEY
-from mirar_dask.processors.utils.header_words import (
+from mirar_dask.processors.header_words import (
     ALIASES,
     CALIBRATIONS,
     NEUTRAL_WORDS,

@@ -35,7 +35,7 @@ from mirar_dask.processors.utils.frame_header import (
     MissingKeywordError,
     UnknownImageTypeError,
 )
-from mirar_dask.processors.utils.header_words import ALIASES, is_absent, parse_number
+from mirar_dask.processors.header_words import ALIASES, is_absent, parse_number
 
 __all__ = [
     "ASSUMED_KEY",
