@@ -36,6 +36,15 @@ def run(*command: object) -> None:
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
+def reduce_night(raw: Path, out: Path) -> None:
+    """Reduce a night with this package's command line; nothing may fail."""
+    out.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "mirar_dask", "run", "imager", "-c", "reduce"]
+    report = out / "report.json"
+    run(*command, "--raw", raw, "--out", out, "--cluster", "serial", "--json", report)
+    assert json.loads(report.read_text())["failures"] == []
+
+
 @dataclass
 class Night:
     """A night's raw frames and their truth."""
@@ -61,10 +70,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Night:
 def our_output(simulated: Night, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Reduce the night with this package's command line."""
     out = tmp_path_factory.mktemp("ours")
-    command = [sys.executable, "-m", "mirar_dask", "run", "imager", "-c", "reduce"]
-    report = out / "report.json"
-    run(*command, "--raw", simulated.raw, "--out", out, "--cluster", "serial", "--json", report)
-    assert json.loads(report.read_text())["failures"] == []
+    reduce_night(simulated.raw, out)
     return out
 
 

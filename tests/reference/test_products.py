@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
 
-from .conftest import Night
+from mirar_dask.testing import Camera, simulate_night
+
+from .conftest import Night, reduce_night
 
 pytestmark = pytest.mark.reference
 
@@ -67,3 +72,31 @@ def test_products_are_the_truth_within_their_noise(simulated: Night, our_output:
     for name in simulated.frames():
         path = next(p for p in our_output.rglob(name) if p.is_file())
         assert simulated.truth.deviation(path) == pytest.approx(1, abs=0.02), name
+
+
+@pytest.mark.parametrize(
+    ("dialect", "side"), [("mirar", "left"), ("iraf", "right"), ("maxim", "left"), ("lco", "right")]
+)
+def test_the_truth_is_reached_from_every_dialect_with_an_overscan(
+    tmp_path: Path, dialect: str, side: Literal["left", "right"]
+):
+    """Whatever a camera calls things, its drifting level is corrected and its overscan trimmed."""
+    night = simulate_night(
+        tmp_path / "raw",
+        size=(160, 192),
+        n_science=2,
+        dialect=dialect,
+        camera=Camera(overscan=32, overscan_side=side),
+        seed=5,
+    )
+    reduce_night(tmp_path / "raw", tmp_path / "out")
+    for name in night.names("science"):
+        path = next(p for p in (tmp_path / "out").rglob(name) if p.is_file())
+        assert fits.getdata(path).shape == night.shape
+        assert night.deviation(path) == pytest.approx(1, abs=0.04), name
+        header, stars = fits.getheader(path), night.stars(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)  # MJD-OBS derived from DATE-OBS
+            x, y = WCS(header).all_world2pix(stars["ra"], stars["dec"], 0)
+        assert np.allclose(x, stars["x"], atol=1e-6)
+        assert np.allclose(y, stars["y"], atol=1e-6)
