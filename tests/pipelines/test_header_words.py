@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from mirar_dask.processors.utils import header_words
+from mirar_dask.processors import header_words
 from mirar_dask.processors.header_words import (
     class_of_name,
     class_of_word,
