@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 SETTINGS = ("USE_MIRAR_CACHE", "USE_WINTER_CACHE", "RAW_DATA_DIR", "OUTPUT_DATA_DIR", "MAX_N_CPU")
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mirar_dask.data.memory import current_task_memory, task_memory
 from mirar_dask.errors import MirarDaskError
@@ -185,7 +185,7 @@ class Cache:
         The folder that a parent process named in the environment comes first, then a private
         temporary folder, which this process removes when it ends.
         """
-        if self.cache_dir is None and use_cache():
+        if self.cache_dir is None and use_cache() and current_place() is None:
             with self._lock:
                 if self.cache_dir is None:
                     self._choose()
@@ -228,8 +228,18 @@ class Cache:
             os.environ.pop(CACHE_DIR_VARIABLE, None)
             os.environ.pop(CACHE_KEY_VARIABLE, None)
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # Code that travels by value takes the cache of the process where it arrives.
+        return "cache" if self is cache else (_unowned, (self.cache_dir,))
+
     def __str__(self) -> str:
         return f"A cache, with path {self.cache_dir}"
+
+
+def _unowned(folder: Path | None) -> Cache:
+    made = Cache()
+    made.cache_dir = folder
+    return made
 
 
 def new_key() -> str:

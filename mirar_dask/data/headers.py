@@ -14,6 +14,7 @@ import marshal
 import pickle
 import re
 import zlib
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -152,7 +153,8 @@ def _untouched(card: Card) -> str | None:
             return cast("str", image)  # its value, if it was parsed, came from this text
         raw = state["_rawvalue"]  # of a record-valued card
         says_value = state["_value"] is UNDEFINED or (raw is not None and raw in image)
-        if says_value and image.rstrip().endswith(card.comment):
+        comment = card.comment
+        if says_value and image.rstrip().endswith(comment) and comment[:1] != " ":
             return cast("str", image)
     keyword, value = state["_keyword"], state["_value"]
     if keyword not in _COMMENTARY or type(value) is not str or state["_comment"]:
@@ -280,26 +282,45 @@ def _find_plain(payload: Payload, name: str) -> Any:
         if not records:
             return _ABSENT
         if len(records) == 1 and len(records[0]) == 3:
-            value = _decoded(records[0][1])
+            value = _set_card(records[0]).value
             return None if value is UNDEFINED else value
         return _UNCLEAR
-    if records or long_cards or not text.isascii():
+    if records or not text.isascii():
         return _UNCLEAR
-    position = upper.find(name)
-    while position >= 0:
-        column = position % LENGTH
-        image = text[position - column : position - column + LENGTH]
+    for image in _images_with(name, text, upper, long_cards, set_cards):
         if image[:8] == f"{name:8}" and image[8:10] == "= ":
             card = Card.fromstring(image)
             if card.field_specifier is not None:
                 return _UNCLEAR
             value = card.value
             return None if value is UNDEFINED else value
-        if image[:8].upper() == "HIERARCH" or (
-            column < 8
-            and not (image[8:10] == "= " and _is_plain(image[:8].rstrip()))
-            and image[:8].rstrip() not in _COMMENTARY
-        ):
+        if _may_be(image, name):
             return _UNCLEAR
-        position = upper.find(name, position + 1)
     return _ABSENT
+
+
+def _images_with(
+    name: str,
+    text: str,
+    upper: str,
+    long_cards: tuple[tuple[int, int], ...],
+    set_cards: tuple[Place, ...],
+) -> Iterator[str]:
+    """Give the cards in whose text a keyword occurs, wherever it does."""
+    if long_cards:
+        yield from (i for i in _images(text, long_cards, set_cards) if name in i.upper())
+        return
+    position = upper.find(name)
+    while position >= 0:
+        start = position - position % LENGTH
+        yield text[start : start + LENGTH]
+        position = upper.find(name, start + LENGTH)
+
+
+def _may_be(image: str, name: str) -> bool:
+    """Tell whether astropy may find a keyword in a card that is not written as it should be."""
+    head = image[:8].rstrip()
+    if head == "HIERARCH" and image[8] == " " and "=" in image:
+        return image.split("=", 1)[0][9:].strip().upper() == name
+    plain = head in _COMMENTARY or (image[8:10] == "= " and _is_plain(head))
+    return not plain and name in image[:16].upper()

@@ -249,13 +249,15 @@ def is_sole_holder(image: PixelStore) -> bool:
     taken from an example.
     """
     if image._loaded is not None:
-        return _references_to_loaded(image) <= _SOLE_LOADED
-    if not isinstance(image._pixels, MemoryPixels):
+        sole = _references_to_loaded(image) <= _SOLE_LOADED
+        array = image._loaded
+    elif isinstance(image._pixels, MemoryPixels):
+        sole = _references_to_pixels(image) <= _SOLE and _references_to_array(image) <= _SOLE_ARRAY
+        array = image._pixels.array
+    else:
         return False
-    flags = image._pixels.array.flags
-    if not flags.writeable or not flags.owndata:  # its memory is somebody else's, a buffer's say
-        return False
-    return _references_to_pixels(image) <= _SOLE and _references_to_array(image) <= _SOLE_ARRAY
+    # Else its memory is somebody else's: a buffer's, a larger array's.
+    return sole and array.flags.writeable and array.flags.owndata
 
 
 def _references_to_loaded(image: PixelStore) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -295,3 +296,21 @@ def test_a_pickle_in_the_place_of_pixels_is_not_loaded(image: Callable[..., Imag
     np.save(made.cache_path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(CacheError, match="bytes, not"):
         made.get_data()
+
+
+def test_a_cache_can_be_pickled(tmp_path: Path):
+    """The one of the images means that of the process where it arrives."""
+    assert pickle.loads(pickle.dumps(cache)) is cache
+    other = Cache()
+    other.set_cache_dir(tmp_path)
+    arrived = pickle.loads(pickle.dumps(other))
+    assert arrived.get_cache_dir() == tmp_path
+    arrived.close()
+    assert tmp_path.exists()
+
+
+def test_asking_for_the_folder_in_a_task_makes_no_other(tmp_path: Path):
+    """The run has one."""
+    with use_place(CachePlace(tmp_path, new_key())):
+        assert cache.ensure_cache_dir() == tmp_path
+    assert cache.cache_dir is None

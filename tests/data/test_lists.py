@@ -107,7 +107,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 def test_a_batch_does_what_a_list_does(name: str):
     """Every operation of a list gives the same result, error and content on a batch."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(numbers, places, slices, numbers, st.integers(0, 5).map(Number))
     def check(items: list[Number], place: int, part: slice, other: list[Number], item: Number):
         operation = OPERATIONS[name]

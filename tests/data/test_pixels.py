@@ -148,7 +148,7 @@ def test_rows_are_what_a_slice_takes(kind: str, fits_pixels: Callable[..., FitsP
     pixels = all_kinds(data, fits_pixels)[kind]
     numbers = st.none() | st.integers(-9, 9)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(numbers, numbers)
     def check(start: int | None, stop: int | None):
         rows = pixels.read_rows(start, stop)

@@ -58,7 +58,7 @@ def sky() -> Header:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     npst.arrays(
         st.sampled_from(["<f4", "<f8", "<i2", "<i4", "|u1"]),
