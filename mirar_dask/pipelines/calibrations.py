@@ -23,8 +23,8 @@ from mirar_dask.paths import (
     RAW_IMG_KEY,
     STACKED_COMPONENT_IMAGES_KEY,
 )
+from mirar_dask.processors.header_words import CALIBRATIONS, from_mjd, parse_number
 from mirar_dask.processors.utils.header_normalise import GROUP_KEY, MJD_KEY, HeaderNormaliser
-from mirar_dask.processors.utils.header_words import CALIBRATIONS, from_mjd, parse_number
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from mirar_dask.pipelines.instrument import Instrument, read_instrument
 from mirar_dask.pipelines.night_needs import decide, describe_assumed
 from mirar_dask.pipelines.recipe import CONFIGURATIONS, Recipe
 from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.processors.header_words import CALIBRATIONS, is_absent
 from mirar_dask.processors.utils.header_normalise import ASSUMED_KEY, HeaderNormaliser
-from mirar_dask.processors.utils.header_words import CALIBRATIONS, is_absent
 
 
 class ImagerPipeline(Pipeline):

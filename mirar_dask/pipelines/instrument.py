@@ -17,7 +17,7 @@ from typing import Any
 from mirar_dask.errors import UsageError
 from mirar_dask.pipelines.parameters import near
 from mirar_dask.pipelines.steps import STEPS, check_step_value
-from mirar_dask.processors.utils.header_words import ALIASES, CLASSES
+from mirar_dask.processors.header_words import ALIASES, CLASSES
 
 Value = str | int | float | bool
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from mirar_dask.pipelines.calibrations import Archive, Association, Held, Need, associate
-from mirar_dask.processors.utils.header_words import CALIBRATIONS
+from mirar_dask.processors.header_words import CALIBRATIONS
 
 WHO_NEEDS: Mapping[str, tuple[str, ...]] = {
     "bias": ("dark", "flat", "science"),
