@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, get_args
-
-from astropy.io.fits import Header
 
 from mirar_dask.data import Image, ImageBatch, MemoryPixels
 from mirar_dask.data.memory import current_task_memory
@@ -21,6 +19,7 @@ from mirar_dask.paths import (
 from mirar_dask.processors.align.cleaning import FloatImage
 from mirar_dask.processors.align.resample import INTERPOLATIONS, Interpolation
 from mirar_dask.processors.align.transform import Limits, Shape
+from mirar_dask.processors.base.claims import current_claims
 from mirar_dask.processors.base_processor import BaseImageProcessor
 from mirar_dask.processors.stack_combine import (
     STACK_METHODS,
@@ -106,7 +105,8 @@ class ImageStacker(BaseImageProcessor):
     -----
     Reads RAWPATH, BASENAME, SATURATE, the WCS, and EXPTIME where asked for. The stack is called
     ``<first>_stack.fits``, has what all inputs have in common in its header, COADDS and EXPTIME
-    summed, the earliest DATE-OBS, RAWPATH and STCKCMPT joined by commas. ALIGNBY, ALIGNREF and
+    summed, the earliest DATE-OBS, the effective GAIN (of a mean of n frames n times theirs),
+    RAWPATH and STCKCMPT joined by commas. ALIGNBY, ALIGNREF and
     ALIGNOUT say how, on which image and without which images it was aligned; for input n IMCMBn
     is its name, and ALDXn, ALDYn, ALROn say how it lay, ALBYn, ALNMn, ALRMn on what evidence, ALWTn
     and ALFXn how it was weighted and scaled. Pixels are float32, NaN where no image has a value.
@@ -220,10 +220,11 @@ class ImageStacker(BaseImageProcessor):
             origin=canvas.origin,
             left_out=[image.get_name() for i, image in enumerate(images) if i not in levels],
             how=self._how(),
+            efficiency=2 / math.pi if self.method == "median" and len(inputs) > 2 else 1.0,
         )
-        if self.write_weights:
-            header[LATEST_WEIGHT_SAVE_KEY] = str(self._save_weight(weight, header))
         stack = Image(MemoryPixels(data), header)
+        if self.write_weights:
+            self._save_weight(weight, stack)
         if current_task_memory() is None:
             stack.publish()
         return ImageBatch([stack])
@@ -298,16 +299,22 @@ class ImageStacker(BaseImageProcessor):
         weights = "" if self.method == "median" else f", weights: {self.weighting}"
         return f"{self.method}, {self.interpolation}{weights}"
 
-    def _save_weight(self, weight: FloatImage, header: Header) -> Path:
-        """Write the weight map, under the name of the stack, and return its path."""
-        stack = get_output_path(
-            header[BASE_NAME_KEY], dir_root=self.output_sub_dir, sub_dir=self.night_sub_dir or ""
+    def _save_weight(self, weight: FloatImage, stack: Image) -> None:
+        """Write the weight map, under the name of the stack, whose header then names it."""
+        path = get_weight_path(
+            get_output_path(
+                str(stack[BASE_NAME_KEY]),
+                dir_root=self.output_sub_dir,
+                sub_dir=self.night_sub_dir or "",
+            )
         )
-        path = get_weight_path(stack)
+        current_claims().claim(path, stack)
         path.parent.mkdir(parents=True, exist_ok=True)
-        own = header.copy()
-        own[BASE_NAME_KEY] = path.name
-        return save_to_path(weight, own, path)
+        header = stack.get_header().copy()
+        header[BASE_NAME_KEY] = path.name
+        header["BUNIT"] = ("1/variance" if self.weighting == "noise" else "inputs", "weight")
+        save_to_path(weight, header, path)
+        stack[LATEST_WEIGHT_SAVE_KEY] = str(path)
 
 
 def _shape_of(image: Image) -> Shape:

@@ -75,6 +75,7 @@ def stack_header(
     origin: tuple[int, int] = (0, 0),
     left_out: Sequence[str] = (),
     how: str = "",
+    efficiency: float = 1.0,
 ) -> Header:
     """Make the header of a stack.
 
@@ -92,6 +93,8 @@ def stack_header(
         Names of the frames that were not combined.
     how : str
         How frames were combined, for the reader.
+    efficiency : float
+        Photon noise of a mean over that of the combination, squared: 2/pi for a median.
     """
     images = [each.image for each in inputs]
     header = _common_cards(images, reference)
@@ -108,6 +111,9 @@ def stack_header(
     limits = [_number(each.image, SATURATE_KEY, math.nan) * each.flux_factor for each in inputs]
     if any(math.isfinite(x) for x in limits):
         header[SATURATE_KEY] = min(x for x in limits if math.isfinite(x))
+    gains = [_number(each.image, GAIN_KEY, math.nan) / each.flux_factor for each in inputs]
+    if len(gains) > 1 and all(math.isfinite(gain) for gain in gains):
+        header[GAIN_KEY] = (math.fsum(gains) * efficiency, "effective, of the combination")
     header[RAW_IMG_KEY] = ",".join(str(image[RAW_IMG_KEY]) for image in images)
     header[STACKED_COMPONENT_IMAGES_KEY] = ",".join(_components(images))
     header[BASE_NAME_KEY] = stack_name(images[0])
@@ -148,9 +154,6 @@ def _keep_core_fields(header: Header, images: Sequence[Image], reference: Image)
     for key in core_fields:
         if key not in header and key in reference:
             header[key] = (reference[key], "of ALIGNREF" if key not in _SUMMARISED else "")
-    gains = [_number(image, GAIN_KEY, math.nan) for image in images]
-    if len(set(gains)) > 1 and all(math.isfinite(gain) for gain in gains):
-        header[GAIN_KEY] = (math.fsum(gains) / len(gains), "mean of the inputs")
 
 
 def _move_origin(header: Header, origin: tuple[int, int]) -> None:

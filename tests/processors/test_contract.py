@@ -74,7 +74,9 @@ class GivenPath:
 
 ARGUMENTS: dict[str, Callable[[Path], dict[str, Any] | tuple[Any, ...]]] = {
     "CSVExporter": lambda _: {"output_dir_name": "tables"},
+    "CSVLoader": lambda _: {"input_dir_name": "tables"},
     "CustomImageBatchModifier": lambda _: {"image_batch_modifier": pass_on},
+    "CustomSourceTableModifier": lambda _: {"modifier_function": pass_on},
     "HeaderAnnotator": lambda _: {"input_keys": ["TARGET", "EXPTIME"], "output_key": "NOTE"},
     "HeaderEditor": lambda _: {"edit_keys": ["TARGET", "COADDS"], "values": ["m13", 2]},
     "HeaderReader": lambda _: ("TARGET", "NOSUCH"),
@@ -141,6 +143,7 @@ def night(folder: Path) -> ImageBatch:
 
 
 NOT_APPLIED = {
+    "CSVLoader",
     "ImageLoader",
     "ImageStacker",
     "LoadImageFromHeader",
