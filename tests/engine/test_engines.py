@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from mirar_dask.data import Dataset
+from mirar_dask.data import Dataset, ImageBatch
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine import Engine, RunResult, RunSettings, SerialEngine
 from mirar_dask.engine.flow import Flow
@@ -19,7 +20,8 @@ from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.outcome import error_stack
 from mirar_dask.processors.base_processor import BaseProcessor
-from mirar_dask.testing.engine_contract import EngineContract
+from mirar_dask.processors.utils.image_loader import ImageLoader
+from mirar_dask.testing.engine_contract import Doubles, EngineContract, configured, settings_for
 
 
 class InlineEngine:
@@ -91,3 +93,21 @@ class TestLocal(EngineContract):
     @pytest.fixture
     def engine(self, local: Engine) -> Engine:
         return local
+
+
+class TestWithoutCache(EngineContract):
+    """Pixels stay in memory and travel with the images."""
+
+    @pytest.fixture
+    def engine(self, local: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+        monkeypatch.setenv("USE_MIRAR_CACHE", "false")
+        return local
+
+    def test_the_files_behind_the_result_are_the_only_ones_left(  # type: ignore[override]
+        self, engine: Engine, raw: Path, tmp_path: Path
+    ) -> None:
+        """There are none: nothing is written but products."""
+        steps = configured([ImageLoader(), Doubles()])
+        result = engine.run(steps, Dataset([ImageBatch()]), settings_for(raw, tmp_path / "a"))
+        assert all(image.pixels.path is None for image in result.dataset[0])
+        assert not (tmp_path / "a").exists()
