@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+import cloudpickle
 import dask
 from distributed import Worker, WorkerPlugin
 
@@ -41,6 +43,13 @@ class BenchPlugin(WorkerPlugin):
         self.name = f"mirar_dask-{key}"
         self.key = key
         self.bench = bench
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Dask itself pickles a class of a user's script by name if it can, and no worker finds it.
+        return {**self.__dict__, "bench": cloudpickle.dumps(self.bench)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, bench=cloudpickle.loads(state["bench"]))
 
     def setup(self, worker: Worker) -> None:
         """Get the worker ready; Dask calls this where the plugin arrives."""
