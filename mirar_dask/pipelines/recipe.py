@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirar_dask.errors import UsageError
+from mirar_dask.paths import CAND_DEC_KEY, CAND_RA_KEY, SOURCE_NAME_KEY
 from mirar_dask.pipelines.instrument import Instrument
 from mirar_dask.pipelines.parameters import near
 from mirar_dask.pipelines.steps import ENABLED, STEPS, check_step_value
 from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.processors.sources import SourceDetector
+from mirar_dask.processors.sources.extraction import empty_table
 from mirar_dask.processors.utils import ImageBatcher, ImageRejector, ImageSelector
 from mirar_dask.processors.utils.header_normalise import (
     DEFAULT_GROUP_KEYS,
@@ -25,6 +28,8 @@ _REDUCE = (
 )  # fmt: skip
 _STRUCTURE = ("header", "sort", "no_bias", "no_dark", "filter", "science")
 """Steps that have no parameters of their own."""
+_FOLLOWS = {"savestack": "stack", "export": "detect", "parquet": "detect"}
+"""Steps that are pointless without another."""
 _STACK = ("group", "stack", "savestack", "detect", "export", "parquet")
 
 
@@ -63,7 +68,7 @@ class Recipe:
 
     def is_on(self, step: str) -> bool:
         """Whether a step runs; those that have no switch always do."""
-        if step == "savestack" and not self.is_on("stack"):
+        if step in _FOLLOWS and not self.is_on(_FOLLOWS[step]):
             return False
         known = STEPS.get(step)
         return known is None or not known.optional or bool(self.value(step, ENABLED))
@@ -118,8 +123,16 @@ class Recipe:
         parameters = {**step.presets, **chosen}
         if name == "saturation" and parameters.get("threshold") is None:
             parameters = {"threshold_key": "SATURATE"}
+        if name == "export" and parameters.get("export_keys") is None:
+            parameters["export_keys"] = self.source_columns()
         assert step.processor is not None
         return step.processor(**parameters)
+
+    def source_columns(self) -> list[str]:
+        """Columns of the tables that the detector makes; mirar's CSV has the header beside each."""
+        detector = self.make("detect")
+        assert isinstance(detector, SourceDetector)
+        return [SOURCE_NAME_KEY, CAND_RA_KEY, CAND_DEC_KEY, *empty_table(detector.extraction)]
 
     def normaliser(self) -> HeaderNormaliser:
         """Make the processor that reads this instrument's headers."""

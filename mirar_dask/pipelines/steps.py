@@ -21,6 +21,7 @@ from mirar_dask.processors.gain import GainCorrector
 from mirar_dask.processors.mask import MaskAboveThreshold
 from mirar_dask.processors.overscan import OverscanCorrector, SectionTrimmer
 from mirar_dask.processors.sky import NightSkyMedianCalibrator
+from mirar_dask.processors.sources import CSVExporter, ParquetWriter, SourceDetector
 from mirar_dask.processors.stack import ImageStacker
 from mirar_dask.processors.utils import ImageSaver
 
@@ -189,6 +190,35 @@ STEPS: dict[str, Step] = {
             ImageSaver,
             ("output_dir_name", "write_mask", "compress"),
             presets={"output_dir_name": "stacks"},
+        ),
+        Step(
+            "detect",
+            "Find and measure the sources of the stacks.",
+            SourceDetector,
+            (
+                "threshold",
+                "min_area",
+                "aper_diameters",
+                "background_box",
+                "filter_fwhm",
+                "deblend_levels",
+                "deblend_contrast",
+            ),
+        ),
+        Step(
+            "export",
+            "Write the sources as CSV: their columns, or those named.",
+            CSVExporter,
+            ("output_dir_name", "export_keys"),
+            presets={"output_dir_name": "sources"},
+        ),
+        Step(
+            "parquet",
+            "Write the sources as Parquet, with the stack's header.",
+            ParquetWriter,
+            ("output_dir_name",),
+            presets={"output_dir_name": "sources"},
+            on=False,
         ),
     )
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.io import fits
 
@@ -63,6 +64,36 @@ def test_what_is_stacked_is_a_setting(
     more = {**settings, "stack.align_by": "none", "stack.write_weights": "no"}
     done = reduce(tmp_path / "raw", "default", settings=more)
     assert len(done.products("stacks")) == n_stacks
+
+
+def test_sources_of_the_stacks_are_the_stars_that_are_there(tmp_path: Path, reduce: Reduce):
+    """A table for each stack: bright stars are found where they are, with RA and Dec."""
+    truth = simulate_night(tmp_path / "raw", filters=("r",), **NIGHT)
+    done = reduce(tmp_path / "raw", "default", settings={"parquet.enabled": "yes"})
+    folder = done.out / "imager" / "night" / "sources"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["FIELD1_r_0001_stack.csv", "FIELD1_r_0001_stack.parquet"]
+    found = pd.read_csv(folder / names[0])
+    assert list(found.columns[:5]) == ["objectid", "ra", "dec", "xpos", "ypos"]
+    stars = truth.stars("FIELD1_r_0001.fits")[:5]
+    for star in stars[(np.abs(stars["x"] - 64) < 50) & (np.abs(stars["y"] - 64) < 50)]:
+        apart = np.hypot(found["xpos"] - star["x"], found["ypos"] - star["y"])
+        nearest = found.iloc[int(apart.argmin())]
+        assert apart.min() < 0.5
+        assert abs(nearest["ra"] - star["ra"]) < 2e-4
+        assert abs(nearest["dec"] - star["dec"]) < 2e-4
+
+
+def test_columns_and_detection_are_settings(tmp_path: Path, reduce: Reduce):
+    """Fewer columns, another aperture, another threshold."""
+    simulate_night(tmp_path / "raw", filters=("r",), **NIGHT)
+    settings = {"detect.threshold": "20", "detect.aper_diameters": "6, 9"}
+    done = reduce(tmp_path / "raw", "default", settings=settings)
+    (table,) = (done.out / "imager" / "night" / "sources").iterdir()
+    assert {"fluxap6", "fluxap9"} <= set(pd.read_csv(table).columns)
+    settings["export.export_keys"] = "xpos, ypos, TARGET"
+    done = reduce(tmp_path / "raw", "default", settings=settings)
+    assert list(pd.read_csv(table).columns) == ["xpos", "ypos", "TARGET"]
 
 
 def test_a_night_can_go_without_stacks(tmp_path: Path, reduce: Reduce):
