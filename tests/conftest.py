@@ -17,7 +17,7 @@ SETTINGS = ("USE_MIRAR_CACHE", "USE_WINTER_CACHE", "RAW_DATA_DIR", "OUTPUT_DATA_
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test a cache without a folder, and an environment that says nothing."""
-    from mirar_dask.data import Cache, cache
+    from mirar_dask.data import Cache, cache, generations
     from mirar_dask.data.cache import CACHE_DIR_VARIABLE, CACHE_KEY_VARIABLE
 
     for name in SETTINGS:
@@ -28,6 +28,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     outside = dict(vars(cache))
     vars(cache).clear()
     vars(cache).update(vars(Cache()))
+    generations._live.clear()  # images of other tests that something still refers to
     yield
     cache.close()
     vars(cache).update(outside)
