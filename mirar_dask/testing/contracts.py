@@ -21,10 +21,21 @@ import numpy as np
 from mirar_dask.data import DataBatch, Dataset, Image
 from mirar_dask.data.pixels import Pixels
 from mirar_dask.errors import ErrorStack
-from mirar_dask.paths import CAL_OUTPUT_SUB_DIR, PROC_HISTORY_KEY, Roots, current_roots, use_roots
+from mirar_dask.paths import (
+    CAL_OUTPUT_SUB_DIR,
+    PROC_HISTORY_KEY,
+    PRODKEY_KEY,
+    SOFTVER_KEY,
+    Roots,
+    current_roots,
+    use_roots,
+)
 from mirar_dask.processors.base_processor import BaseProcessor
 
-HISTORY_KEYS = frozenset({PROC_HISTORY_KEY, "REDUCER", "REDMACH", "REDTIME", "REDSOFT"})
+HISTORY_KEYS = frozenset({PROC_HISTORY_KEY, "REDUCER", "REDMACH", "REDTIME", "REDSOFT"}) | {
+    SOFTVER_KEY,
+    PRODKEY_KEY,
+}
 """Header keys that every step may change."""
 VARYING_KEYS = frozenset({"REDTIME", "DATE"})
 """Header keys that hold the time of writing."""

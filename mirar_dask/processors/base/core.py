@@ -27,7 +27,13 @@ from mirar_dask.errors import (
     NoncriticalProcessingError,
     ProcessorError,
 )
-from mirar_dask.paths import PACKAGE_NAME, PROC_HISTORY_KEY
+from mirar_dask.paths import (
+    PACKAGE_NAME,
+    PROC_HISTORY_KEY,
+    PRODKEY_KEY,
+    SOFTVER_KEY,
+    __version__,
+)
 from mirar_dask.processors.base.forms import (
     Form,
     Regroup,
@@ -36,6 +42,7 @@ from mirar_dask.processors.base.forms import (
     regroup_of,
     regroups,
 )
+from mirar_dask.processors.base.identity import digest, fingerprint
 from mirar_dask.processors.base.outcome import (
     Processed,
     Record,
@@ -150,6 +157,11 @@ class BaseProcessor:
         return regroup_of(type(self))
 
     @property
+    def fingerprint(self) -> str:
+        """Hash of class, version and parameters; computed once the night is set."""
+        return self.__dict__.get("_fingerprint") or fingerprint(self)
+
+    @property
     def concurrency_limit(self) -> int | None:
         """At most so many of this step at once on the whole cluster; None for no limit."""
         limits = [x for x in (self.max_concurrent, self.max_n_cpu) if x not in (None, sys.maxsize)]
@@ -186,6 +198,7 @@ class BaseProcessor:
         """Set the folder, below the raw and output roots, of the night that is reduced."""
         self.night_sub_dir = str(night_sub_dir)
         self.night = Path(self.night_sub_dir).name
+        self._fingerprint = fingerprint(self)  # from now on the parameters stay as they are
 
     def check_prerequisites(self) -> None:
         """Raise PrerequisiteError if a step that this one needs does not precede it."""
@@ -245,14 +258,26 @@ class BaseProcessor:
             self.write_history(block)
         return batch
 
-    def write_history(self, block: DataBlock) -> None:
-        """Add this step to the processing history in the header of a block."""
+    def write_history(self, block: DataBlock, used: str = "") -> None:
+        """Add this step to the processing history in the header of a block.
+
+        Parameters
+        ----------
+        block : DataBlock
+            Its CALSTEPS grows by the step's key; PRODKEY becomes the hash of what it was and of
+            what this step does, so that it stands for all that the block was made of.
+        used : str
+            Key of what the step used beside the block, a master for instance.
+        """
         block[PROC_HISTORY_KEY] = f"{block[PROC_HISTORY_KEY]}{self.base_key},"
+        key = block[PRODKEY_KEY] if PRODKEY_KEY in block.keys() else ""
+        block[PRODKEY_KEY] = digest(str(key), self.fingerprint, used)
         user, host = _who_and_where()
         block["REDUCER"] = user
         block["REDMACH"] = host
         block["REDTIME"] = str(datetime.now())
         block["REDSOFT"] = PACKAGE_NAME
+        block[SOFTVER_KEY] = __version__
 
     def check_duplicates(self, batch: DataBatch) -> None:
         """Raise DuplicationError if two blocks of a batch have one name."""

@@ -14,6 +14,7 @@ from mirar_dask.paths import (
     BASE_NAME_KEY,
     LATEST_WEIGHT_SAVE_KEY,
     PROC_HISTORY_KEY,
+    PRODKEY_KEY,
     RAW_IMG_KEY,
     get_mask_path,
 )
@@ -25,6 +26,7 @@ from mirar_dask.processors.base.core import (
     separate_headers,
 )
 from mirar_dask.processors.base.forms import Form, Regroup, default_hook, regroups
+from mirar_dask.processors.base.identity import file_key
 from mirar_dask.processors.base.outcome import Processed, Record, Status, Stepped, collect_caveats
 
 
@@ -181,7 +183,7 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
                         f"{type(self).__name__}.apply_to_image returned "
                         f"{type(after).__name__}, not an Image"
                     )
-                self.write_history(after)
+                self.write_history(after, _key_of(context))
             except NoncriticalProcessingError as exc:
                 records.append(self.failure(exc, names, status=Status.CAVEATS))
                 after = image if before is None else before
@@ -190,6 +192,13 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
                 after = None
         records += [Record(n, Status.CAVEATS, self.step_name, why) for n, why in caveats]
         return after, records
+
+
+def _key_of(context: Any) -> str:
+    """Key of a master, where that is what the context is."""
+    if isinstance(context, Image) and PRODKEY_KEY in context.keys():
+        return str(context[PRODKEY_KEY])
+    return ""
 
 
 class BaseImageLoader(BaseImageProcessor):
@@ -222,6 +231,7 @@ class BaseImageLoader(BaseImageProcessor):
             try:
                 images = self.load_one(path)
                 for image in images:
+                    image[PRODKEY_KEY] = file_key(path)
                     self.write_history(image)
             except CONTAINED as exc:
                 return [], [self.failure(exc, (path.name,))]

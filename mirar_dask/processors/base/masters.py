@@ -16,10 +16,12 @@ from mirar_dask.paths import (
     CAL_OUTPUT_SUB_DIR,
     LATEST_SAVE_KEY,
     PROC_HISTORY_KEY,
+    PRODKEY_KEY,
     RAW_IMG_KEY,
     get_output_path,
     safe_component,
 )
+from mirar_dask.processors.base.identity import describe, digest
 from mirar_dask.processors.base.images import BaseImageProcessor
 
 Method = Literal["median", "mean", "sigma_clip"]
@@ -197,13 +199,13 @@ class ProcessorWithCache(BaseImageProcessor):
         A frame counts by its name, size and time of change, so that a changed frame, or another
         parameter, makes another master.
         """
-        digest = hashlib.sha1(usedforsecurity=False)
+        found = hashlib.sha1(usedforsecurity=False)
         for line in sorted(_identity(frame) for frame in frames):
-            digest.update(line.encode())
+            found.update(line.encode())
         for name, value in sorted(self.parameters().items()):
-            digest.update(f"{name}={_describe(value)};".encode())
-        digest.update(f"{type(self).__qualname__} {self.version}".encode())
-        return digest.hexdigest()[:20]
+            found.update(f"{name}={describe(value)};".encode())
+        found.update(f"{type(self).__qualname__} {self.version}".encode())
+        return found.hexdigest()[:20]
 
     def get_cache_file(self, images: ImageBatch) -> Image:
         """Return the master for a batch: the one on disk where there is one, else a new one."""
@@ -214,6 +216,7 @@ class ProcessorWithCache(BaseImageProcessor):
 
     def keep_master(self, master: Image, path: Path) -> Image:
         """Save a new master where that is asked for; SAVEPATH is set in either case."""
+        master[PRODKEY_KEY] = digest(path.name)  # the name holds the hash of frames and parameters
         if self.write_to_cache and (self.overwrite or not path.exists()):
             path.parent.mkdir(parents=True, exist_ok=True)
             self.save_fits(master, path)
@@ -293,12 +296,3 @@ def _identity(frame: Image) -> str:
         else:
             parts.append(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}")
     return "|".join(parts) + "\n"
-
-
-def _describe(value: Any) -> str:
-    """Text of a parameter that is the same in every process."""
-    if callable(value):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value))}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ",".join(_describe(item) for item in value) + "]"
-    return repr(value)
