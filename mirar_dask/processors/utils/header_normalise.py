@@ -24,6 +24,7 @@ from mirar_dask.paths import (
     TARGET_KEY,
 )
 from mirar_dask.processors.base_processor import BaseImageProcessor
+from mirar_dask.processors.header_words import ALIASES, is_absent, parse_number
 from mirar_dask.processors.sections import SectionError, parse_section
 from mirar_dask.processors.utils.frame_header import (
     BINNING_KEY,
@@ -35,7 +36,6 @@ from mirar_dask.processors.utils.frame_header import (
     MissingKeywordError,
     UnknownImageTypeError,
 )
-from mirar_dask.processors.header_words import ALIASES, is_absent, parse_number
 
 __all__ = [
     "ASSUMED_KEY",
