@@ -50,8 +50,8 @@ class Image(PixelStore, DataBlock):
     Notes
     -----
     Pixels never change in place: `set_data` gives the image new ones, and what others hold (a
-    copy of the image, a handle, another process) stays as it is. An image may be used by one
-    thread at a time; its copies are independent.
+    copy of the image, a handle, another process) stays as it is. Several threads may look at the
+    pixels of an image at the same time; only one thread may change it. Copies are independent.
     """
 
     def __init__(self, data: np.ndarray | Pixels, header: Header | TravellingHeader) -> None:

@@ -21,7 +21,8 @@ class PixelStore:
     """Pixels that can be replaced, never changed.
 
     They are in one of three states: a file that is read when it is asked for; an array in memory
-    that is nowhere else; a file together with the array that a task read from it.
+    that is nowhere else; a file together with the array that a task read from it. Several threads
+    may look at them at the same time; one at a time may replace them.
     """
 
     cache_files: ClassVar[LiveFiles] = LiveFiles()
@@ -69,8 +70,9 @@ class PixelStore:
 
     def read_rows(self, start: int | None, stop: int | None) -> np.ndarray:
         """Return rows ``start:stop`` (as a slice takes them) as an array of the caller's own."""
-        if self._loaded is not None:
-            return self._loaded[start:stop].copy(order="C")
+        held = self._loaded
+        if held is not None:
+            return held[start:stop].copy(order="C")
         return self._pixels.read_rows(start, stop)
 
     def set_data(self, data: np.ndarray) -> None:
@@ -196,14 +198,15 @@ class PixelStore:
 
     def _in_memory(self) -> np.ndarray | None:
         """Return the pixels if they are in memory, or if this task shall keep them there."""
-        if isinstance(self._pixels, MemoryPixels):
-            held = self._pixels.array
-        elif self._loaded is not None:
-            held = self._loaded
-        elif isinstance(self._pixels, NpyPixels | MovedPixels) or current_task_memory() is None:
-            return None
-        else:
-            held = self._loaded = self._pixels.read()  # a frame is read once in a chain of steps
+        # Each attribute is read once: a master is looked at by several threads, and one of
+        # them may evict it.
+        pixels, held = self._pixels, self._loaded
+        if isinstance(pixels, MemoryPixels):
+            held = pixels.array
+        elif held is None:
+            if isinstance(pixels, NpyPixels | MovedPixels) or current_task_memory() is None:
+                return None
+            held = self._loaded = pixels.read()  # a frame is read once in a chain of steps
         self._note(held.nbytes)
         return held
 

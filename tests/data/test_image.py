@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -555,6 +556,24 @@ def test_tasks_of_two_threads_do_not_know_each_other(image: MakeImage):
         assert current_task_memory() is memory
     assert current_task_memory() is None
     assert seen == {"other": None, "pixels": NpyPixels}
+
+
+def test_threads_may_look_at_one_master(fits_pixels: Callable[..., FitsPixels], header: Any):
+    """Each in a task with little memory, so that they evict it from under each other."""
+    data = np.arange(400, dtype=np.float32).reshape(20, 20)
+    masters = [Image(fits_pixels(data + n, f"{n}.fits"), header()) for n in range(3)]
+
+    def work() -> list[float]:
+        with task_memory(2000):
+            return [
+                float(master.view_data()[3, 3] - n)
+                for _ in range(50)
+                for n, master in enumerate(masters)
+            ]
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: work(), range(8)):
+            assert set(found) == {63.0}
 
 
 def test_an_image_in_memory_survives_its_task(image: MakeImage):
