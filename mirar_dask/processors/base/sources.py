@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mirar_dask.data import DataBatch, Image, ImageBatch, SourceBatch
 from mirar_dask.io import MissingCoreFieldError
@@ -12,6 +10,9 @@ from mirar_dask.paths import core_source_fields
 from mirar_dask.processors.base.core import BaseProcessor, CleanupProcessor
 from mirar_dask.processors.base.forms import default_hook
 from mirar_dask.processors.base.images import ImageHandler
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class BaseSourceGenerator(CleanupProcessor, ImageHandler):
