@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from enum import IntEnum
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mirar_dask.errors import MirarDaskError, NothingToDoError, UsageError
+from mirar_dask.errors import MirarDaskError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,11 @@ class App(click.Group):
         """Carry a command out; return its exit code."""
         try:
             return super().invoke(ctx)
-        except NothingToDoError as error:
-            return _answer(ctx, error, ExitCode.NOTHING)
         except UsageError as error:
             return _answer(ctx, error, ExitCode.USAGE)
         except MirarDaskError as error:
-            return _answer(ctx, error, ExitCode.FAILURES)
+            # What fails inside a run is in its summary: this kept the run from being one.
+            return _answer(ctx, error, ExitCode.NOTHING)
         except KeyboardInterrupt as error:
             _show_traceback(ctx, error)
             word = "terminated" if isinstance(error, Terminated) else "interrupted"
@@ -144,7 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return int(app.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
+        code = int(app.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
+        if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            _leave_threads_behind(code)
+        return code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return ExitCode.USAGE
@@ -167,3 +170,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def _leave_threads_behind(code: int) -> None:
+    """End the process now if threads are still in a task: Python would wait for them."""
+    if not any("Dask-Default-Threads" in thread.name for thread in threading.enumerate()):
+        return
+    data_cache = sys.modules.get("mirar_dask.data.cache")
+    if data_cache is not None:
+        data_cache.cache.close()  # what would have been done at the end
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

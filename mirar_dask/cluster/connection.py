@@ -18,12 +18,14 @@ from mirar_dask.errors import ClusterError
 from mirar_dask.paths import MAX_N_CPU_VARIABLE, get_max_n_cpu
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10
 """How long to wait for a scheduler that is said to be there."""
+CLOSE_SECONDS = 5
+"""How long to wait for workers to end."""
 SETTINGS = {
     # The driver retries, with what it knows of the task; Dask would run it again as it was.
     "distributed.scheduler.allowed-failures": 0,
@@ -117,8 +119,18 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
         "silence_logs": logging.ERROR,
     }
     with _answering_interrupts_alone():
-        cluster = stack.enter_context(LocalCluster(**arguments))
+        cluster = LocalCluster(**arguments)
+    stack.callback(_close, cluster)
     return stack.enter_context(Client(cluster))
+
+
+def _close(cluster: LocalCluster) -> None:
+    """Close a cluster; a thread that is still at work after an interruption ends with Python."""
+    try:
+        cluster.close(timeout=CLOSE_SECONDS)
+    except TimeoutError:
+        cluster.shutdown_on_close = False  # or Dask would wait for it once more
+        logger.warning("the workers did not end within %s s and are abandoned", CLOSE_SECONDS)
 
 
 @contextmanager
