@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirar_dask.config import NightSettings, check_output_folder
-from mirar_dask.errors import UsageError
 from mirar_dask.request import Request, prepare
 
 if TYPE_CHECKING:
-    from mirar_dask.cluster import ClusterSpec
     from mirar_dask.engine.plan import Plan
-    from mirar_dask.engine.types import Engine, Listener, RunResult
+    from mirar_dask.engine.types import Listener, RunResult
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.pipelines.base_pipeline import Pipeline
 
@@ -153,15 +151,25 @@ class _Progress:
             self.phases[name] = self.phases.get(name, 0.0) + seconds
 
 
-def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSummary:
+def run_night(
+    request: Request,
+    *,
+    plan: Plan | None = None,
+    listeners: Iterable[Listener] = (),
+    say: Callable[[str], None] | None = None,
+) -> RunSummary:
     """Carry a request out.
 
     Parameters
     ----------
     request : Request
         From `prepare`.
+    plan : Plan, optional
+        From `plan_night`, where that was called already.
     listeners : list of callables
         Each is called with every event of the run.
+    say : callable, optional
+        Told what is done before the first event and after the last.
 
     Raises
     ------
@@ -186,6 +194,7 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
     run_id = run_folder.new_run_id(started)
     before = run_folder.product_files(folders.output)
     progress, errors, workers = _Progress(), ErrorStack(), [1]
+    say = say or (lambda text: None)
 
     def count_workers(event: Any) -> None:
         workers[0] = max(workers[0], getattr(event, "workers", 0))
@@ -193,7 +202,9 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
     with ExitStack() as stack:
         stack.enter_context(use_roots(folders.roots))
         pipeline.set_up_pipeline()
-        plan = plan_night(request)
+        if plan is None:
+            say("reading headers")
+            plan = plan_night(request)
         progress.phases["plan"] = time.perf_counter() - began
         folder = run_folder.make_run_folder(folders.output, run_id)
         stack.enter_context(run_folder.log_to(folder / run_folder.LOG))
@@ -201,9 +212,8 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
         journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
         (folder / run_folder.PLAN).write_text(json.dumps(plan.to_json(), indent=1) + "\n")
         starting = time.perf_counter()
+        say("starting workers" if spec.kind == "local" else "connecting")
         engine = stack.enter_context(connect(spec))
-        if settings.memory_check:
-            _check_memory(plan, spec, engine)
         progress.phases["start"] = time.perf_counter() - starting
         dataset = Dataset([ImageBatch()])
         for number, name in enumerate(settings.configurations, start=1):
@@ -252,31 +262,6 @@ def run_night(request: Request, *, listeners: Iterable[Listener] = ()) -> RunSum
     )
     summary.save(folder / run_folder.SUMMARY)
     return summary
-
-
-def _check_memory(plan: Plan, spec: ClusterSpec, engine: Engine) -> None:
-    """Refuse a plan whose largest task fits no worker, with the numbers.
-
-    Raises
-    ------
-    UsageError
-        If that is so.
-    """
-    from mirar_dask.cluster import machine_layout
-
-    if spec.kind in ("address", "file"):
-        workers = engine.client.scheduler_info(n_workers=-1)["workers"].values()  # type: ignore[attr-defined]
-        most = max(
-            (int(w["memory_limit"]) // max(1, int(w["nthreads"])) for w in workers), default=0
-        )
-    else:
-        most = machine_layout(spec).memory
-    if most and plan.memory > most:
-        raise UsageError(
-            f"the largest task ({plan.largest}) needs about {plan.memory / 1e9:.1f} GB and a "
-            f"worker has {most / 1e9:.1f} GB; use fewer workers with more memory each (--workers, "
-            "--memory), or --no-memory-check to try all the same"
-        )
 
 
 @contextmanager

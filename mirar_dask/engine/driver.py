@@ -21,6 +21,7 @@ from distributed import Client, Future, as_completed
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine.flow import Flow
+from mirar_dask.engine.memory import largest_task, refuse_if_too_large
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import MEMORY, BenchPlugin
@@ -79,6 +80,8 @@ class DaskEngine:
 
         Raises
         ------
+        TaskTooLargeError
+            If the largest task does not fit a worker; nothing was begun then.
         KeyboardInterrupt
             If the user interrupts; what was under way is cancelled and the cache emptied first.
         """
@@ -130,6 +133,8 @@ class _Run:
                 )
             )  # fmt: skip
             bunches = [Bunch.of(batch) for batch in opened.dataset]
+            if self.settings.check_memory:
+                self._check_memory(opened.steps[opened.next_step :], bunches)
             flow = Flow(opened.steps, bunches, threads, start=opened.next_step)
             try:
                 self._drive(flow)
@@ -261,6 +266,13 @@ class _Run:
 
     def _threads(self) -> int:
         return max(1, sum(int(worker["nthreads"]) for worker in self._info().values()))
+
+    def _check_memory(self, steps: Sequence[BaseProcessor], bunches: Sequence[Bunch]) -> None:
+        """Refuse a run whose largest task does not fit the largest worker."""
+        limits = [int(worker.get("memory_limit") or 0) for worker in self._info().values()]
+        if limits and min(limits) > 0:
+            members = (member for bunch in bunches for member in bunch.members)
+            refuse_if_too_large(*largest_task(steps, members), max(limits))
 
     def _budget(self) -> int:
         """Bytes of unpublished pixels that a task may hold: a third of a thread's share."""

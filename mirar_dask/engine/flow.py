@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mirar_dask.data import ImageBatch
+from mirar_dask.engine import memory
 from mirar_dask.engine.batch_graph import BatchGraph, ContextState, Leg
 from mirar_dask.engine.expand import expand, needs_measuring, needs_whole_batch
 from mirar_dask.engine.order import Order
@@ -43,13 +44,6 @@ from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Regroup
 from mirar_dask.processors.base.outcome import Record, Row, Status
 from mirar_dask.processors.base_processor import BaseProcessor, KeyedRegroup, ProcessorWithCache
-
-FRAMES_AT_ONCE = 4
-"""Frames of memory that a chain is reckoned to need: raw, float, a copy, and what is written."""
-UNKNOWN_BATCH_FRAMES = 3
-"""Frames of memory that a batch step is reckoned to need where it does not say."""
-BAND_BYTES = 256 << 20
-"""Memory for reading bands of the frames of a master."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +384,7 @@ class Flow:
             RegroupWork(place, bunches),
             (place,),
             names,
-            UNKNOWN_BATCH_FRAMES * largest,
+            memory.of_batch_step(largest),
             segment,
             _Flying(absorb, lose),
         )
@@ -402,7 +396,7 @@ class Flow:
         work: Any,
         places: Sequence[int],
         names: tuple[str, ...],
-        memory: int,
+        nbytes: int,
         segment: int,
         flying: _Flying,
         suffix: str = "",
@@ -418,7 +412,7 @@ class Flow:
             number=next(self._numbers),
             work=work,
             names=names,
-            memory=memory,
+            memory=nbytes,
             urgency=10 * segment + boost,
             limited_by=limited,
             repeatable=all(self.steps[place].repeatable for place in places),
@@ -457,13 +451,13 @@ class Flow:
             self.records.append(Record(names, Status.LOST, step.step_name, reason))
 
         last = place + 1 if is_solo(step) else stop
-        memory = UNKNOWN_BATCH_FRAMES * _largest(bunch)
+        nbytes = memory.of_batch_step(_largest(bunch))
         if isinstance(step, ProcessorWithCache):
-            memory += BAND_BYTES
+            nbytes += memory.BAND_BYTES
         # Once `next_step` is the place of a solo step or of more images than one task should
         # do alone, the batch comes back through `_enter`.
         work = BatchWork(place, last, bunch)
-        self._push(work, (place,), names, memory, segment, _Flying(absorb, lose), boost=7)
+        self._push(work, (place,), names, nbytes, segment, _Flying(absorb, lose), boost=7)
 
     def _pool_of(self, leg: Leg) -> tuple[int, int, int, Any, Any, bool]:
         boost = 8 if leg.for_bands or leg.measures else 5
@@ -495,7 +489,7 @@ class Flow:
             number=-1,
             work=ChainWork(links, (), contexts),
             names=(),
-            memory=FRAMES_AT_ONCE * nbytes + sum(size_of(value) for value in contexts.values()),
+            memory=memory.of_chain(nbytes, sum(size_of(value) for value in contexts.values())),
             urgency=pool[0],
         )
         by_position = {leg.position: leg for leg in taken}
@@ -555,10 +549,10 @@ class Flow:
         )
         if plan.kind != "frames":
             batch = plan.ahead or Bunch(tuple(state.inputs[p] for p in sorted(state.inputs)))
-            memory = UNKNOWN_BATCH_FRAMES * _largest(batch) + BAND_BYTES
+            nbytes = memory.of_batch_step(_largest(batch)) + memory.BAND_BYTES
             work = PrepareWork(plan.step, batch)
             self._push(
-                work, (plan.step,), batch.names, memory, graph.segment, flying, " context", 9
+                work, (plan.step,), batch.names, nbytes, graph.segment, flying, " context", 9
             )
             return
         assert isinstance(step, ProcessorWithCache) and plan.path is not None
@@ -576,11 +570,11 @@ class Flow:
             graph.fail_context(state, self.records[-1].reason)
             self._dirty[id(graph)] = graph
             return
-        memory = BAND_BYTES + 3 * 4 * math.prod(frames[0].shape)
+        nbytes = memory.of_master(frames[0].shape)
         edges = self.packing.bands(frames[0].shape[0], sum(frame.nbytes for frame in frames))
         master = MasterWork(plan.step, frames, scales, (), path)
         if len(edges) < 3:
-            self._push(master, (plan.step,), names, memory, graph.segment, flying, " master", 9)
+            self._push(master, (plan.step,), names, nbytes, graph.segment, flying, " master", 9)
             return
         state.n_bands = len(edges) - 1
         for number, (start, stop) in enumerate(pairwise(edges)):
@@ -588,9 +582,9 @@ class Flow:
                 BandWork(plan.step, frames, scales, start, stop),
                 (plan.step,),
                 names,
-                BAND_BYTES,
+                memory.BAND_BYTES,
                 graph.segment,
-                self._band_flying(graph, state, number, master, names, memory, flying),
+                self._band_flying(graph, state, number, master, names, nbytes, flying),
                 " band",
                 9,
             )
@@ -620,7 +614,7 @@ class Flow:
         number: int,
         master: MasterWork,
         names: tuple[str, ...],
-        memory: int,
+        nbytes: int,
         flying: _Flying,
     ) -> _Flying:
         def absorb(outcome: Outcome) -> None:
@@ -636,7 +630,7 @@ class Flow:
             if len(state.bands) == state.n_bands:
                 bands = tuple(state.bands[n] for n in range(state.n_bands))
                 work = MasterWork(master.step, master.frames, master.scales, bands, master.path)
-                self._push(work, (master.step,), names, memory, graph.segment, flying, " master", 9)
+                self._push(work, (master.step,), names, nbytes, graph.segment, flying, " master", 9)
 
         def lose(reason: str) -> None:
             if not state.done:

@@ -7,7 +7,6 @@ memory the largest task needs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine.expand import Expansion, expand, needs_whole_batch
-from mirar_dask.engine.flow import BAND_BYTES, FRAMES_AT_ONCE, UNKNOWN_BATCH_FRAMES, cut
+from mirar_dask.engine.flow import cut
+from mirar_dask.engine.memory import largest_task
 from mirar_dask.engine.opening import Opened, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.types import Bunch, Handle, RunSettings
@@ -182,7 +182,6 @@ class _Planner:
         self.missing = [r for r in opened.records if r.status is Status.FAILED]
         self.caveats = [r.reason for r in opened.records if r.status is Status.CAVEATS]
         self.late: list[str] = []
-        self.memory, self.largest = 0, ""
         self.claims = Claims()
 
     def plan(self) -> Plan:
@@ -191,9 +190,9 @@ class _Planner:
         for place, step in enumerate(self.all_steps):
             number = next((n for n, s in enumerate(segments) if s.start <= place < s.stop), -1)
             self.steps.append(_describe(step, -1 if place < start else number))
-        loaded = sum(len(batch) for batch in self.opened.dataset)
+        blocks = [block for batch in self.opened.dataset for block in batch]
         for planned in self.steps[:start]:
-            planned.batches, planned.images = len(self.opened.dataset), loaded
+            planned.batches, planned.images = len(self.opened.dataset), len(blocks)
         if self.opened.late:
             self._late_from(0, f"step '{self.all_steps[0].step_name}' reads pixels to load a frame")
         else:
@@ -206,8 +205,7 @@ class _Planner:
             self.missing,
             self.caveats,
             list(dict.fromkeys(self.late)),
-            self.memory,
-            self.largest,
+            *largest_task(self.all_steps[start:], blocks),
             self.opened,
         )
 
@@ -236,7 +234,6 @@ class _Planner:
         step = self.all_steps[start]
         if needs_whole_batch(step):
             self._count(start, 1, len(bunch.members))
-            self._weigh(step.step_name, UNKNOWN_BATCH_FRAMES * _largest(bunch.members))
             self.batches.append(PlannedBatch(step.step_name, _members(bunch)))
             if start + 1 < len(self.all_steps):
                 why = f"step '{step.step_name}' works on whole batches: what it returns is known"
@@ -298,11 +295,6 @@ class _Planner:
             self.masters.append(
                 PlannedMaster(step.step_name, shown, names, len(context.users), made)
             )
-            shape = bunch.members[context.users[0]].shape if context.users else (0,)  # type: ignore[union-attr]
-            self._weigh(f"{step.step_name} master", BAND_BYTES + 12 * math.prod(shape))
-        contexts = len(expansion.contexts)
-        frame = _largest(bunch.members)
-        self._weigh("chain of one image", (FRAMES_AT_ONCE + contexts) * frame)
 
     def _regroup(
         self, last: BaseProcessor | None, stop: int, arrived: list[Bunch]
@@ -332,20 +324,12 @@ class _Planner:
             planned.batches += batches
             planned.images += images
 
-    def _weigh(self, label: str, nbytes: int) -> None:
-        if nbytes > self.memory:
-            self.memory, self.largest = nbytes, label
-
 
 def _describe(step: BaseProcessor, segment: int) -> PlannedStep:
     form = "header" if step.headers_only and step.form is Form.IMAGE else step.form.value
     return PlannedStep(
         step.step_name, type(step).__name__, step.description(), form, segment, step.regroup.value
     )
-
-
-def _largest(members: Sequence[Handle]) -> int:
-    return max((4 * math.prod(getattr(m, "shape", (0,))) for m in members), default=0)
 
 
 def _members(bunch: Bunch) -> tuple[str, ...]:

@@ -157,21 +157,12 @@ def test_verbose_shows_the_traceback_too(command, tmp_path: Path):
 def test_a_plan_that_fits_no_worker_is_refused_with_the_numbers(
     command, night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Before any worker is started."""
-    monkeypatch.setattr("mirar_dask.engine.plan.Plan.memory", 10**12, raising=False)
-    from mirar_dask.engine.plan import Plan
-
-    original = Plan.__init__
-
-    def swollen(self: Plan, *args: object, **keywords: object) -> None:
-        original(self, *args, **keywords)  # type: ignore[arg-type]
-        self.memory = 10**12
-
-    monkeypatch.setattr(Plan, "__init__", swollen)
-    words = ["run", "imager", "--raw", night, "--out", tmp_path, "--cluster", "serial"]
+    """Before any task is begun."""
+    monkeypatch.setattr("mirar_dask.engine.memory.BAND_BYTES", 10**12)
+    words = ["run", "imager", "--raw", night, "--out", tmp_path, "--workers", "1"]
     said = command(*words)
-    assert said.code == 2
-    assert "1000.0 GB" in said.err
+    assert said.code == 3
+    assert "1000." in said.err
     assert "--no-memory-check" in said.err
     assert command(*words, "--no-memory-check").code == 0
 
