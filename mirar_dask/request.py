@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from mirar_dask.config import NightFolders, NightSettings, check_raw_folder, resolve_folders
 from mirar_dask.errors import NothingToDoError, UsageError
@@ -12,6 +14,68 @@ from mirar_dask.errors import NothingToDoError, UsageError
 if TYPE_CHECKING:
     from mirar_dask.pipelines.base_pipeline import Pipeline
     from mirar_dask.processors.base_processor import BaseProcessor
+
+
+class NightOptions(TypedDict, total=False):
+    """What can be asked for beside the pipeline; each has a default."""
+
+    raw: str | Path | None
+    """Folder that holds the night's frames."""
+    night: str | None
+    """Name of the night; with `raw` it defaults to that folder's name."""
+    out: str | Path | None
+    """Output folder; ``OUTPUT_DATA_DIR`` by default."""
+    configuration: str | Iterable[str]
+    """Configurations of the pipeline, one after the other; ``default`` by default."""
+    instrument: str | Path | None
+    """TOML file that describes the camera."""
+    parameters: Mapping[str, Any]
+    """Parameters of steps, ``{"flat.missing": "skip"}``."""
+    calibrations: Iterable[str | Path]
+    """Folders with calibration frames or masters of other nights."""
+    cluster: str
+    """``serial``, ``threads``, ``local`` (default) or the address of a Dask scheduler."""
+    workers: int | None
+    """Number of workers to start; by default what suits the machine."""
+    memory: str | None
+    """Memory of each worker, such as ``4GB``; by default what suits the machine."""
+    memory_check: bool
+    """Whether a plan whose largest task does not fit is refused (default)."""
+    fail_fast: bool
+    """Whether nothing new is begun after the first failure; by default the rest goes on."""
+
+
+def request_night(
+    pipeline: str | type[Pipeline] = "imager", **options: Unpack[NightOptions]
+) -> Request:
+    """Make a request from what a notebook or a script asks for.
+
+    Parameters
+    ----------
+    pipeline : str or subclass of Pipeline
+        A registered name, ``file.py:Name``, ``package.module:Name``, or the class itself.
+    **options
+        See `NightOptions`.
+
+    Raises
+    ------
+    UsageError
+        If something that was named is not there.
+    NothingToDoError
+        If the night has no frames.
+    """
+    values: dict[str, Any] = dict(options)
+    for name in ("raw", "out", "instrument"):
+        if values.get(name) is not None:
+            values[name] = Path(values[name])
+    chosen = values.pop("configuration", "default")
+    values["configurations"] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+    values["calibrations"] = tuple(Path(folder) for folder in values.get("calibrations", ()))
+    unknown = sorted(values.keys() - NightSettings.__dataclass_fields__.keys())
+    if unknown:
+        known = ", ".join(sorted(NightOptions.__annotations__))
+        raise UsageError(f"there is no option {unknown[0]!r}; there are {known}")
+    return prepare(NightSettings(pipeline=pipeline, **values))
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from mirar_dask.config import NightSettings, check_output_folder
-from mirar_dask.request import Request, prepare
+from mirar_dask.config import check_output_folder
+from mirar_dask.request import NightOptions, Request, request_night
 
 if TYPE_CHECKING:
     from mirar_dask.engine.plan import Plan
@@ -27,19 +27,8 @@ if TYPE_CHECKING:
 def reduce_night(
     pipeline: str | type[Pipeline] = "imager",
     *,
-    raw: str | Path | None = None,
-    night: str | None = None,
-    out: str | Path | None = None,
-    configuration: str | Iterable[str] = "default",
-    instrument: str | Path | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    calibrations: Iterable[str | Path] = (),
-    cluster: str = "local",
-    workers: int | None = None,
-    memory: str | None = None,
-    memory_check: bool = True,
-    fail_fast: bool = False,
     listeners: Iterable[Listener] = (),
+    **options: Unpack[NightOptions],
 ) -> RunSummary:
     """Reduce a night, as ``mirar-dask run`` does.
 
@@ -47,32 +36,12 @@ def reduce_night(
     ----------
     pipeline : str or subclass of Pipeline
         A registered name, ``file.py:Name``, ``package.module:Name``, or the class itself.
-    raw : path, optional
-        Folder that holds the night's frames.
-    night : str, optional
-        Name of the night; with `raw` it defaults to that folder's name.
-    out : path, optional
-        Output folder; ``OUTPUT_DATA_DIR`` by default.
-    configuration : str or list of str
-        Configurations of the pipeline, one after the other.
-    instrument : path, optional
-        TOML file that describes the camera.
-    parameters : dict, optional
-        Parameters of steps, ``{"flat.missing": "skip"}``.
-    calibrations : list of paths
-        Folders with calibration frames or masters of other nights.
-    cluster : str
-        ``serial``, ``threads``, ``local`` or the address of a Dask scheduler.
-    workers : int, optional
-        Number of workers to start.
-    memory : str, optional
-        Memory of each worker, such as ``4GB``.
-    memory_check : bool
-        Refuse a plan whose largest task does not fit.
-    fail_fast : bool
-        Begin nothing new after the first failure.
     listeners : list of callables
         Each is called with every event of the run.
+    **options
+        ``raw``, ``night``, ``out``, ``configuration``, ``instrument``, ``parameters``,
+        ``calibrations``, ``cluster``, ``workers``, ``memory``, ``memory_check``, ``fail_fast``:
+        see `mirar_dask.request.NightOptions`.
 
     Returns
     -------
@@ -84,31 +53,25 @@ def reduce_night(
     UsageError
         If the request cannot be carried out as it stands.
     NothingToDoError
-        If no frame could be read.
+        If there is no frame to reduce.
     """
-    settings = NightSettings(
-        pipeline=pipeline,
-        raw=_path(raw),
-        night=night,
-        out=_path(out),
-        configurations=(configuration,) if isinstance(configuration, str) else (*configuration,),
-        instrument=_path(instrument),
-        parameters=dict(parameters or {}),
-        calibrations=tuple(Path(folder) for folder in calibrations),
-        cluster=cluster,
-        workers=workers,
-        memory=memory,
-        memory_check=memory_check,
-        fail_fast=fail_fast,
-    )
-    return run_night(prepare(settings), listeners=listeners)
+    return run_request(request_night(pipeline, **options), listeners=listeners)
 
 
-def _path(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path)
+def plan_night(pipeline: str | type[Pipeline] = "imager", **options: Unpack[NightOptions]) -> Plan:
+    """Find out what `reduce_night` would do with the same options, reading headers only.
+
+    Raises
+    ------
+    UsageError
+        If the request cannot be carried out as it stands.
+    NothingToDoError
+        If there is no frame to reduce.
+    """
+    return plan_request(request_night(pipeline, **options))
 
 
-def plan_night(request: Request) -> Plan:
+def plan_request(request: Request) -> Plan:
     """Find out what a request would do, reading headers only.
 
     Where it has several configurations, the first is planned: what the others work on is known
@@ -151,7 +114,7 @@ class _Progress:
             self.phases[name] = self.phases.get(name, 0.0) + seconds
 
 
-def run_night(
+def run_request(
     request: Request,
     *,
     plan: Plan | None = None,
@@ -163,9 +126,9 @@ def run_night(
     Parameters
     ----------
     request : Request
-        From `prepare`.
+        From `request_night`.
     plan : Plan, optional
-        From `plan_night`, where that was called already.
+        From `plan_request`, where that was called already.
     listeners : list of callables
         Each is called with every event of the run.
     say : callable, optional
@@ -204,7 +167,7 @@ def run_night(
         pipeline.set_up_pipeline()
         if plan is None:
             say("reading headers")
-            plan = plan_night(request)
+            plan = plan_request(request)
         progress.phases["plan"] = time.perf_counter() - began
         folder = run_folder.make_run_folder(folders.output, run_id)
         stack.enter_context(run_folder.log_to(folder / run_folder.LOG))

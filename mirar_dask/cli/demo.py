@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mirar_dask.cli.app import verbosity_option
+from mirar_dask.cli.plan import print_plan
 from mirar_dask.cli.run import check_json_path, logging_to, show_summary
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def demo(
     from mirar_dask.config import NightSettings
     from mirar_dask.monitoring.console import make_console, make_monitor
     from mirar_dask.request import prepare
-    from mirar_dask.run import run_night
+    from mirar_dask.run import plan_request, run_request
 
     check_json_path(json_path)
     out = out.absolute()
@@ -66,9 +67,11 @@ def demo(
     request = prepare(
         NightSettings(raw=out / "raw" / NIGHT, out=out, cluster=cluster, workers=workers)
     )
+    plan = plan_request(request)
+    print_plan(plan, console, title=request.title)
     monitor = make_monitor(request.title)
     with monitor, logging_to(monitor, verbosity):
-        summary = run_night(request, listeners=[monitor])
+        summary = run_request(request, plan=plan, listeners=[monitor], say=monitor.phase)
     if json_path is not None:
         summary.save(json_path)
     show_summary(summary, console, extra=[("deviation", _deviation(summary, truth))])

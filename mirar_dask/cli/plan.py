@@ -39,12 +39,12 @@ def plan(
     Only headers are read, and nothing is written but the file of --svg.
     """
     from mirar_dask.request import prepare
-    from mirar_dask.run import plan_night
+    from mirar_dask.run import plan_request
 
     if as_json and as_mermaid:
         raise UsageError("--json and --mermaid both print; choose one of them")
     request = prepare(settings_from(options))
-    found = plan_night(request)
+    found = plan_request(request)
     if svg_path is not None:
         write_file(svg_path, found.to_svg(), option="--svg")
     if as_json:
@@ -57,9 +57,9 @@ def plan(
 
 def show_plan(request: Request, *, json_path: Path | None = None) -> None:
     """Print the plan of a request as a table; write it as JSON if a path is given."""
-    from mirar_dask.run import plan_night
+    from mirar_dask.run import plan_request
 
-    found = plan_night(request)
+    found = plan_request(request)
     if json_path is not None:
         write_file(json_path, json.dumps(found.to_json(), indent=1) + "\n", option="--json")
     _show(request, found)

@@ -66,11 +66,11 @@ def carry_out(
 ) -> tuple[RunSummary, int]:
     """Run a request with a display, print what came out, and return summary and exit code."""
     from mirar_dask.monitoring.console import make_console, make_monitor
-    from mirar_dask.run import run_night
+    from mirar_dask.run import run_request
 
     monitor = make_monitor(request.title)
     with monitor, logging_to(monitor, verbosity):
-        summary = run_night(request, listeners=[monitor])
+        summary = run_request(request, listeners=[monitor], say=monitor.phase)
     if json_path is not None:
         summary.save(json_path)
     show_summary(summary, make_console())

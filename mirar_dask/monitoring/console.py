@@ -35,7 +35,10 @@ class Monitor(AbstractContextManager["Monitor"], Protocol):
         """Show one more event."""
 
     def note(self, text: str) -> None:
-        """Show a sentence of the program itself."""
+        """Show a sentence of the program itself, for good."""
+
+    def phase(self, text: str) -> None:
+        """Show what is done before the run begins."""
 
 
 def make_console(stream: TextIO | None = None) -> Console:
@@ -89,6 +92,9 @@ class PlainLines:
         self._stream.write(f"{stamp} {text}\n")
         self._stream.flush()  # whoever follows the file sees the line when it is true
 
+    def phase(self, text: str) -> None:
+        """Write nothing: the line at the start of the run says it all."""
+
     def __call__(self, event: Event) -> None:
         """Write a line if the event is worth one."""
         self.state = fold(self.state, event)
@@ -119,6 +125,7 @@ class LivePanel:
         self.title = title
         self.state = RunState()
         self._console = console
+        self._phase = "starting"
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -147,6 +154,10 @@ class LivePanel:
         """Print one sentence above the panel."""
         self._console.print(text, markup=False)
 
+    def phase(self, text: str) -> None:
+        """Show what is done until the run begins."""
+        self._phase = text
+
     def __call__(self, event: Event) -> None:
         """Take one more event into the state."""
         self.state = fold(self.state, event)
@@ -159,11 +170,18 @@ class LivePanel:
             height=self._console.height,
             # The terminal echoes "^C" behind the panel: where that wraps, the panel is torn.
             width=self._console.width - 2,
+            phase=self._phase,
         )
 
 
 def panel(
-    state: RunState, *, title: str, elapsed: float, height: int = 24, width: int | None = None
+    state: RunState,
+    *,
+    title: str,
+    elapsed: float,
+    height: int = 24,
+    width: int | None = None,
+    phase: str = "starting",
 ) -> RenderableType:
     """Draw a state as a panel of at most `height` lines.
 
@@ -179,6 +197,8 @@ def panel(
         Lines of the terminal.
     width : int, optional
         Columns of the panel; those of the console by default.
+    phase : str
+        What is done before the run begins.
     """
     from rich.console import Group
     from rich.panel import Panel
@@ -187,13 +207,15 @@ def panel(
     parts: list[RenderableType] = []
     if state.steps:
         parts.append(_step_table(state, max_rows=max(3, height - PANEL_LINES)))
-    parts.append(Text(progress_line(state), no_wrap=True, overflow="ellipsis"))
+    line = phase if state.started is None else progress_line(state)
+    parts.append(Text(line, no_wrap=True, overflow="ellipsis"))
     if state.dashboard:
         parts.append(Text(f"dashboard {state.dashboard}", no_wrap=True, overflow="ellipsis"))
     room = max(1, min(len(state.failures), height - PANEL_LINES - 3, 4))
-    for record in state.failures[-room:]:
-        line = Text(failure_line(record), style="red", no_wrap=True, overflow="ellipsis")
-        parts.append(line)
+    parts += [
+        Text(failure_line(record), style="red", no_wrap=True, overflow="ellipsis")
+        for record in state.failures[-room:]
+    ]
     clock = time.strftime("%H:%M:%S", time.gmtime(elapsed))
     return Panel(
         Group(*parts),
@@ -241,8 +263,6 @@ def _most_telling(state: RunState, max_rows: int) -> list[str]:
 
 def progress_line(state: RunState) -> str:
     """Say in one line how far a run is."""
-    if state.started is None:
-        return "starting"
     parts = [plural(state.n_frames, "frame"), plural(state.workers, "worker")]
     parts.append(f"tasks: {state.tasks_done} done, {len(state.in_flight)} running")
     if state.rate is not None:

@@ -28,7 +28,7 @@ SHOWN = 10
 """Failures, and caveats, that the printed summary lists; the JSON file has all of them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RunSummary:
     """What a run did, with everything that a report needs and no pixels."""
 
@@ -87,6 +87,23 @@ class RunSummary:
         arrived = (Status.SUCCEEDED, Status.CAVEATS)
         done = self.products or any(status in arrived for status in self.frames.values())
         return 1 if done else 3
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
+        return (
+            f"<RunSummary of {self.pipeline} {self.night}: {counts}; "
+            f"{len(self.products)} products, {self.seconds:.1f} s>"
+        )
+
+    def __str__(self) -> str:
+        from io import StringIO
+
+        from rich.console import Console
+
+        console = Console(file=StringIO(), width=100, highlight=False)
+        for part in summary_report(self):
+            console.print(part)
+        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as values that JSON knows; see ``docs/summary.md``."""

@@ -16,10 +16,23 @@ from mirar_dask.monitoring.console import (
     make_console,
     make_monitor,
     panel,
-    progress_line,
 )
 from mirar_dask.monitoring.state import RunState, StepState, fold_all
 from mirar_dask.processors.base.outcome import Record, Status
+
+
+class Terminal80:
+    """A console of 80 columns whose text can be read."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._file = io.StringIO()
+        self.print = Console(file=self._file, width=80, height=24).print
+
+    @property
+    def text(self) -> str:
+        return self._file.getvalue()
 
 
 def drawn(state: RunState, width: int = 80, height: int = 24) -> list[str]:
@@ -132,9 +145,11 @@ def test_a_terminal_gets_the_panel(events: list[Event]):
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
 
-def test_progress_before_the_start_says_so():
+def test_before_the_start_the_panel_says_what_is_done():
     """Starting a cluster takes a moment."""
-    assert progress_line(RunState()) == "starting"
+    console = Terminal80()
+    console.print(panel(RunState(), title="n", elapsed=0.0, phase="starting workers"))
+    assert "starting workers" in console.text
 
 
 @pytest.mark.parametrize(
