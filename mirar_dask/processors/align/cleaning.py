@@ -91,11 +91,13 @@ def detection_image(data: NDArray[np.floating], saturate: float | None = None) -
     image[bad] = np.median(thin_out(image[~bad]))
     keep = image >= saturate if saturate is not None else None
     _remove_spikes(image, bad, keep)
+    if min(image.shape) >= BOX:
+        # First, so that the cells of the background are nearly flat; twice, because a gradient
+        # along the rows makes their medians noisy until the columns took it away.
+        for axis in (1, 0, 1, 0):
+            image -= np.median(image, axis=axis, keepdims=True)
     image -= background(image, bad if bad.any() else None)
     image[bad] = 0.0
-    if min(image.shape) >= BOX:
-        image -= np.median(image, axis=1, keepdims=True)
-        image -= np.median(image, axis=0, keepdims=True)
     if bad.any():
         fill_masked(image, bad)
     return image

@@ -18,8 +18,8 @@ from mirar_dask.processors.align.transform import (
     Transform,
 )
 
-CLIP = 12.0
-"""Values are limited to so many standard deviations: one cosmic ray must not rule."""
+CLIP = 5.0
+"""Values are limited to so many standard deviations: no ray and no star must rule."""
 MIN_PEAK = 8.0
 """Least height of the peak above the noise of the correlation."""
 MIN_RATIO = 1.5

@@ -93,14 +93,15 @@ class FrameSet:
         """How well frame i would serve as reference."""
         return float(np.minimum(self.stars[i].snr[:50], 50.0).sum())
 
-    def references(self, most: int = 3, poor: float = 0.5) -> list[int]:
+    def references(self, least: int, poor: float = 0.5) -> list[int]:
         """Frames that may serve as reference, best first.
 
         The first frame comes first, unless its stars are worse than the `poor` part of the median.
+        The best comes after it, if it has the `least` number of stars.
         """
         quality = np.array([self.quality(i) for i in range(len(self))])
-        ranked = [int(i) for i in np.argsort(-quality, kind="stable")]
-        if quality[0] >= poor * np.median(quality):
-            ranked.remove(0)
-            ranked.insert(0, 0)
-        return ranked[:most]
+        best = int(np.argmax(quality))
+        if quality[0] < poor * np.median(quality):
+            return [best]
+        with_stars = len(self) > 2 and len(self.stars[best]) >= least
+        return [0, best] if best and with_stars else [0]

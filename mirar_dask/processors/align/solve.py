@@ -28,7 +28,9 @@ from mirar_dask.processors.align.transform import (
     objection,
 )
 from mirar_dask.processors.align.zero import (
+    MIN_AGREEING_STARS,
     MIN_CONFIRMED,
+    agreeing_share,
     confirmed_share,
     match_beside_pattern,
     pattern_sources,
@@ -79,9 +81,11 @@ def align(
         The reference, and for each frame how it lies, or why that is not known.
     """
     frames = FrameSet(load, shapes)
+    limits = limits or Limits()
     best: Aligner | None = None
-    for candidate in [reference] if reference is not None else frames.references():
-        aligner = Aligner(frames, candidate, methods, limits or Limits())
+    candidates = frames.references(limits.min_matches) if reference is None else [reference]
+    for candidate in candidates:
+        aligner = Aligner(frames, candidate, methods, limits)
         aligner.run()
         if best is None or len(aligner.solutions) > len(best.solutions):
             best = aligner
@@ -273,7 +277,7 @@ class Aligner:
         shared = shared_structure(
             fine_structure(self.frames.image(self.ref)), fine_structure(self.frames.image(i))
         )
-        return correlate(
+        found = correlate(
             self._spectra[without_pattern],
             self._spectrum(i, without_pattern),
             (self.shape[0] // binning, self.shape[1] // binning),
@@ -282,6 +286,15 @@ class Aligner:
             binning=binning,
             pattern=shared > PRESENT or len(self.frames.pattern_places) > 0,
         )
+        # A few bright stars of two fields make a peak wherever two of them meet.
+        share = agreeing_share(
+            self.frames.stars[self.ref], self.frames.stars[i], found.transform, self.shape
+        )
+        if share is not None and share < MIN_AGREEING_STARS:
+            raise AlignmentError(
+                f"its cross-correlation peaks where only {share:.0%} of its stars agree"
+            )
+        return found
 
     def _binning(self) -> int:
         return max(1, -(-max(self.shape) // CORRELATED_SIZE))

@@ -1,4 +1,4 @@
-"""Telling a field that stood still from a pattern of the camera that always does.
+"""Doubting alignments: is what stood still the sky, or a pattern of the camera that always does.
 
 Hot pixels that are smeared or lie in groups look like stars, and agree perfectly at no shift. Then
 the true stars are left over, and agree on another shift, or on none.
@@ -39,6 +39,11 @@ MIN_AGREEING = 0.5
 """Least part of the clear stars of each of two frames that agree if nothing moved."""
 MIN_CONFIRMED = 0.75
 """The same of stars that other frames confirm."""
+
+MIN_AGREEING_STARS = 0.3
+"""Least part of the clear stars that agree with a shift that was found without them."""
+ENOUGH_STARS = 4
+"""So many clear stars have a say in that."""
 
 
 def stands_still(transform: Transform, shape: Shape) -> bool:
@@ -143,6 +148,32 @@ def confirmed_share(
     here[i] = True
     n = int(np.count_nonzero(expected))
     return float(np.count_nonzero(expected & here) / n) if n else 1.0
+
+
+def agreeing_share(
+    ref: StarList, other: StarList, transform: Transform, shape: Shape
+) -> float | None:
+    """Part of the clear stars of two frames that a map brings together; None if they are few.
+
+    The better of both frames: one may be deeper than the other. What stands still while the sky
+    moves does not count.
+    """
+    if not stands_still(transform, shape):
+        i, j = mutual_pairs(Transform(), ref, other, SAME_PLACE)
+        ref, other = _without(ref, i), _without(other, j)
+    radius = max(2.0, 0.6 * max(ref.fwhm, other.fwhm))
+    i, j = mutual_pairs(transform, ref, other, radius)
+    shares = []
+    for stars, partners, there in ((ref, i, transform), (other, j, transform.inverse)):
+        x, y = there.apply(stars.x, stars.y)
+        inside = (x > 0) & (x < shape[1] - 1) & (y > 0) & (y < shape[0] - 1)
+        clear = inside & (stars.snr >= CLEAR * stars.threshold)
+        agrees = np.zeros(len(stars), bool)
+        agrees[partners] = True
+        n = int(np.count_nonzero(clear))
+        if n >= ENOUGH_STARS:
+            shares.append(float(np.count_nonzero(clear & agrees) / n))
+    return max(shares, default=None)
 
 
 def _match_rest(ref: StarList, other: StarList, shape: Shape, limits: Limits) -> Solution | None:
