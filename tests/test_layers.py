@@ -19,6 +19,7 @@ PACKAGE = Path(mirar_dask.__file__).parent
 RANKS = {
     "atomic": 0,
     "errors": 0,
+    "forkserver": 0,
     "paths": 0,
     "registry": 0,
     "roots": 0,

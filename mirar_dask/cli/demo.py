@@ -52,6 +52,10 @@ def demo(
     verbosity: int,
 ) -> int:
     """Simulate a night of about 40 frames, reduce it in parallel, and compare it with its truth."""
+    if cluster == "local":
+        from mirar_dask.forkserver import start_early
+
+        start_early()
     from mirar_dask.config import NightSettings
     from mirar_dask.monitoring.console import make_console, make_monitor
     from mirar_dask.request import prepare

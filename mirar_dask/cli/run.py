@@ -43,6 +43,10 @@ def run(
     Exit codes: 0 all well, caveats included; 1 something failed; 2 wrong usage; 3 nothing could
     be done.
     """
+    if options.get("cluster") in (None, "local") and not dry_run:
+        from mirar_dask.forkserver import start_early
+
+        start_early()
     from mirar_dask.request import prepare
 
     check_json_path(json_path)

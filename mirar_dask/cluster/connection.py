@@ -15,6 +15,7 @@ from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.engine.serial import SerialEngine
 from mirar_dask.engine.types import Engine
 from mirar_dask.errors import ClusterError
+from mirar_dask.forkserver import ENVIRONMENT, start_method
 from mirar_dask.paths import MAX_N_CPU_VARIABLE, get_max_n_cpu
 
 if TYPE_CHECKING:
@@ -35,13 +36,7 @@ SETTINGS = {
     "distributed.worker.daemon": True,
     "distributed.scheduler.worker-saturation": 2.0,
     "distributed.admin.tick.limit": "60s",
-    # glibc gives memory back to the system after every large array by default, and a frame's
-    # chain then spends a third of its time on page faults.
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 30,
-    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 1 << 30,
-    "distributed.nanny.pre-spawn-environ.NUMEXPR_NUM_THREADS": 1,
-    "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
-    "distributed.nanny.pre-spawn-environ.VECLIB_MAXIMUM_THREADS": 1,
+    **{f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in ENVIRONMENT.items()},
 }
 """Dask settings of clusters that are started here."""
 
@@ -95,6 +90,7 @@ def _free_memory(available: int) -> int:
 
 def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
     import dask
+    import distributed.utils
     from distributed import Client, LocalCluster
 
     from mirar_dask.engine.plugin import MEMORY
@@ -102,6 +98,11 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
     layout = machine_layout(spec)
     logger.info(layout.reason)
     stack.enter_context(dask.config.set(SETTINGS))
+    stack.enter_context(
+        dask.config.set({"distributed.worker.multiprocessing-method": start_method()})
+    )
+    # Otherwise Dask imports here whatever a worker could want, to have its own server import it.
+    distributed.utils._forkserver_preload_set = True
     in_threads = spec.kind == "threads"
     arguments: dict[str, Any] = {
         "processes": not in_threads,
