@@ -47,7 +47,7 @@ def make_console(stream: TextIO | None = None) -> Console:
 
     stream = stream or sys.stdout
     width = None if stream.isatty() else shutil.get_terminal_size((100, 24)).columns
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    return Console(file=stream, width=width, highlight=False, force_jupyter=False)
 
 
 def make_monitor(title: str, *, stream: TextIO | None = None) -> Monitor:

@@ -100,7 +100,10 @@ class RunSummary:
 
         from rich.console import Console
 
-        console = Console(file=StringIO(), width=100, highlight=False)
+        # Whatever surrounds this (a terminal, a notebook), the result is plain text.
+        console = Console(
+            file=StringIO(), width=100, color_system=None, force_terminal=False, force_jupyter=False
+        )
         for part in summary_report(self):
             console.print(part)
         return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
