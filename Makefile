@@ -31,7 +31,7 @@ test: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest -m "not slow and not reference"
 
 test-all: $(VENV)/.installed-test
-	@.ci/prepare-test-all $(BIN)/python
+	@PYTHON=$(BIN)/python .ci/reference_env.sh
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-test
