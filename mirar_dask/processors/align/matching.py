@@ -165,7 +165,7 @@ def refine(
     # A map with two or four free parameters agrees with its first one or two stars by itself.
     free = 1 if guess.trials <= len(ref) * len(other) else 2
     significance = improbability(len(pairs[0]) - free, expected) - math.log10(max(guess.trials, 1))
-    return Match(transform, pairs[0], pairs[1], rms, significance)
+    return Match(transform, pairs[0], pairs[1], rms, float(significance))
 
 
 def mutual_pairs(
