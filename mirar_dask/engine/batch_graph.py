@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mirar_dask.data.image_data import ImageHandle
-from mirar_dask.engine.expand import Context, Expansion, Leaf, Split, needs_measuring
+from mirar_dask.engine.expansion import Context, Expansion, Leaf, Split
 from mirar_dask.engine.order import Order, Rank
+from mirar_dask.engine.questions import measures_frames
 from mirar_dask.engine.release import FileLedger
 from mirar_dask.engine.travel import files_of
 from mirar_dask.engine.types import Bunch, Link
@@ -282,7 +283,7 @@ class BatchGraph:
             return (), False
         plans = [self.contexts[name].plan for name in self.chains[position].taps.get(stop, ())]
         combined = [plan for plan in plans if plan.kind == "frames"]
-        measured = tuple(plan.step for plan in combined if needs_measuring(self.steps, plan))
+        measured = tuple(p.step for p in combined if measures_frames(self.steps[p.step]))
         return measured, bool(combined)
 
     def _too_few(self, state: ContextState) -> bool:

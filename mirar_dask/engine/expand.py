@@ -8,12 +8,12 @@ where its chain ends. Planner and driver use the same walk, so the plan shows wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.data.image_data import ImageHandle
+from mirar_dask.engine.expansion import Chain, Context, Expansion, Leaf, Split
 from mirar_dask.engine.lookahead import (
     LateError,
     is_known,
@@ -22,7 +22,7 @@ from mirar_dask.engine.lookahead import (
     look_ahead,
     pass_by,
 )
-from mirar_dask.engine.task import is_solo
+from mirar_dask.engine.questions import combines_frames, measures_frames, needs_whole_batch
 from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.errors import MissingCalibrationError
 from mirar_dask.processors.base.claims import Claims
@@ -36,76 +36,6 @@ from mirar_dask.processors.base_processor import (
     ProcessorPremadeCache,
     ProcessorWithCache,
 )
-
-
-@dataclass(slots=True)
-class Context:
-    """Something that steps of several images are given, a master mostly."""
-
-    name: str
-    step: int
-    kind: str
-    """``frames`` (combined of some images), ``prepare`` (of all images), ``headers`` (needs no
-    pixels), ``none`` (there is none, and that is allowed), ``failed``."""
-    frames: tuple[int, ...] = ()
-    """Positions of the images that go into it."""
-    users: tuple[int, ...] = ()
-    """Positions of the images whose step is given it."""
-    path: Path | None = None
-    """Where the master will be saved."""
-    records: tuple[Record, ...] = ()
-    ahead: Bunch | None = None
-    """For ``headers``: the batch with what is known of its headers."""
-
-
-@dataclass(slots=True)
-class Chain:
-    """The way of one image through the steps of a segment."""
-
-    position: int
-    links: list[Link] = field(default_factory=list)
-    taps: dict[int, list[str]] = field(default_factory=dict)
-    """Number of links done -> contexts that want the image as it is then."""
-    ahead: dict[int, ImageHandle] = field(default_factory=dict)
-    """Number of links done -> the image there, where only headers changed on the way."""
-    exit: Record | None = None
-    """Why it ends before the others: set aside, or failed at a regroup by its header."""
-    blocked_by: str | None = None
-    """Context without which it cannot go on."""
-    useless_from: int | None = None
-    """Number of links after which nothing that it does leaves a trace."""
-
-
-@dataclass(slots=True)
-class Split:
-    """A place where a batch was divided."""
-
-    step: int
-    links_done: int
-    positions: tuple[int, ...]
-    """The images of one part, in order."""
-
-
-@dataclass(slots=True)
-class Leaf:
-    """A batch that leaves the walk, with the step that it has to see next."""
-
-    positions: tuple[int, ...]
-    next_step: int
-    splits: tuple[Split, ...]
-    group_keys: tuple[Any, ...] | None = None
-    """Keys of its images at the regroup behind the segment, where they are known."""
-
-
-@dataclass(slots=True)
-class Expansion:
-    """Everything that a batch makes necessary in one segment."""
-
-    chains: list[Chain]
-    contexts: dict[str, Context]
-    leaves: list[Leaf]
-    late: str | None = None
-    """Why looking ahead ended before the segment did."""
 
 
 @dataclass(slots=True)
@@ -318,8 +248,10 @@ class _Walk:
         chain.taps.setdefault(done, []).append(name)
         context = self.contexts[name]
         pixels = self.handles[position].pixels
-        readable = pixels.rows_readable or context.kind != "frames"
-        if self.clean[position] and readable and not needs_measuring(self.steps, context):
+        combined = context.kind == "frames"
+        readable = pixels.rows_readable or not combined
+        measured = combined and measures_frames(self.steps[context.step])
+        if self.clean[position] and readable and not measured:
             chain.ahead[done] = known_handle(image, pixels)
 
     # -- dividing -----------------------------------------------------------------------------
@@ -357,31 +289,3 @@ class _Walk:
                     needed = done
                     break
             chain.useless_from = needed
-
-
-def needs_whole_batch(step: BaseProcessor) -> bool:
-    """Whether a step can be done only with all images of its batch in one task."""
-    if step.form in (Form.BATCH, Form.SOURCE) or is_solo(step):
-        return True
-    return step.form is not Form.PASS and step.regroup is Regroup.SPLIT
-
-
-def needs_measuring(steps: Sequence[BaseProcessor], context: Context) -> bool:
-    """Whether the frames of a master must be looked at once before they are combined."""
-    step = steps[context.step]
-    return (
-        context.kind == "frames"
-        and isinstance(step, ProcessorWithCache)
-        and not step.scale_from_header
-    )
-
-
-def combines_frames(step: ProcessorWithCache) -> bool:
-    """Whether a master is what `combine_frames` and `finish_master` make of the frames.
-
-    That holds unless a subclass makes, finds or prepares it in a way of its own.
-    """
-    cls = type(step)
-    own = ("make_image", "get_cache_file", "prepare", "select_frames", "keep_master")
-    plain = all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in own)
-    return plain and step.combines_rows

@@ -14,8 +14,8 @@ from dask.delayed import Delayed, delayed
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import CachePlace, cache, use_cache, use_place
-from mirar_dask.engine.flow import Segment, cut
 from mirar_dask.engine.opening import Opened, open_night
+from mirar_dask.engine.segments import Segment, cut
 from mirar_dask.engine.task import Bench, execute
 from mirar_dask.engine.types import BatchWork, Bunch, Outcome, RegroupWork, RunSettings, Task
 from mirar_dask.errors import ErrorStack

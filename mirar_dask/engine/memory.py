@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mirar_dask.engine.types import Bunch
 from mirar_dask.errors import NothingToDoError
 from mirar_dask.processors.base.forms import Form
 from mirar_dask.processors.base_processor import BaseProcessor
@@ -39,6 +40,11 @@ def of_master(shape: Sequence[int]) -> int:
 def of_batch_step(nbytes: int) -> int:
     """Bytes for a step on a whole batch whose largest image has ``nbytes``."""
     return FRAMES_IN_A_BATCH_STEP * nbytes
+
+
+def largest_block(bunch: Bunch) -> int:
+    """Bytes of the largest image of a batch."""
+    return max((int(getattr(handle, "nbytes", 0)) for handle in bunch.members), default=0)
 
 
 def largest_task(steps: Iterable[BaseProcessor], blocks: Iterable[Any]) -> tuple[int, str]:

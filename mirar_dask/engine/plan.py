@@ -13,11 +13,13 @@ from typing import Any
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
-from mirar_dask.engine.expand import Expansion, expand, needs_whole_batch
-from mirar_dask.engine.flow import cut
+from mirar_dask.engine.expand import expand
+from mirar_dask.engine.expansion import Expansion
 from mirar_dask.engine.memory import largest_task
 from mirar_dask.engine.opening import Opened, open_night
 from mirar_dask.engine.places import RunPlace
+from mirar_dask.engine.questions import needs_whole_batch
+from mirar_dask.engine.segments import cut
 from mirar_dask.engine.types import Bunch, Handle, RunSettings
 from mirar_dask.errors import NothingToDoError
 from mirar_dask.paths import current_roots, use_roots

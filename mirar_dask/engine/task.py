@@ -20,6 +20,7 @@ from typing import Any
 
 from mirar_dask.data import DataBatch, Dataset, Image, ImageBatch
 from mirar_dask.data.cache import CachePlace, task_memory, use_place
+from mirar_dask.engine.questions import is_solo
 from mirar_dask.engine.travel import pack, pack_image, size_of, unpack
 from mirar_dask.engine.types import (
     BandWork,
@@ -352,11 +353,6 @@ def _goes_on(step: BaseProcessor, dataset: list[DataBatch]) -> bool:
     return step.form in (Form.BATCH, Form.PASS) or len(dataset[0]) <= FEW_IMAGES
 
 
-def is_solo(step: BaseProcessor) -> bool:
-    """Whether a step must be a task of its own."""
-    return step.concurrency_limit is not None or not step.repeatable
-
-
 def _one_step(
     step: BaseProcessor,
     place: int,
@@ -452,6 +448,5 @@ __all__ = [
     "clear_away",
     "execute",
     "execute_remote",
-    "is_solo",
     "lay_out",
 ]

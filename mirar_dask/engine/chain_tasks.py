@@ -1,0 +1,185 @@
+"""ChainTasks: images that wait for the same links become tasks, several images each.
+
+The legs of one batch that can be done by one task lie in a pool; how many of them go into the
+next task is decided when a worker is free for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from mirar_dask.engine import memory
+from mirar_dask.engine.batch_graph import BatchGraph, Leg
+from mirar_dask.engine.board import Landing, TaskBoard, Urgency
+from mirar_dask.engine.book import RunBook
+from mirar_dask.engine.packing import Packing
+from mirar_dask.engine.travel import size_of
+from mirar_dask.engine.types import ChainItem, ChainWork, Link, Outcome, Task
+from mirar_dask.processors.base.outcome import Record, Status
+
+
+class _Pool(NamedTuple):
+    """What the legs that one task may take have in common."""
+
+    urgency: int
+    first: int
+    """First step: of pools of one urgency the one that is behind goes first."""
+    graph: int
+    links: tuple[Link, ...]
+    measures: tuple[int, ...]
+    for_bands: bool
+
+    @classmethod
+    def of(cls, leg: Leg) -> _Pool:
+        feeds_master = bool(leg.for_bands or leg.measures)
+        kind = Urgency.FRAME_OF_MASTER if feeds_master else Urgency.CHAIN
+        first = leg.links[0].step if leg.links else 0
+        urgency = kind.within(leg.graph.segment)
+        return cls(urgency, first, id(leg.graph), leg.links, leg.measures, leg.for_bands)
+
+
+class _Share(NamedTuple):
+    """The images of one graph that a task has in hand."""
+
+    graph: BatchGraph
+    legs: dict[int, Leg]
+    """By the position of their images."""
+
+
+class ChainTasks:
+    """Makes tasks of legs and tells their graphs what came back.
+
+    Parameters
+    ----------
+    board : TaskBoard
+        Keeps what is under way.
+    book : RunBook
+        Keeps records and rows.
+    packing : Packing
+        Chooses how many images go into a task.
+    touch : callable
+        Told of each graph that should be looked at again.
+    """
+
+    def __init__(
+        self,
+        board: TaskBoard,
+        book: RunBook,
+        packing: Packing,
+        touch: Callable[[BatchGraph], None],
+    ) -> None:
+        self.board, self.book, self.packing, self.touch = board, book, packing, touch
+        self._pools: dict[_Pool, list[Leg]] = {}
+        self._shares: dict[int, _Share] = {}
+        """Of the tasks under way, by number."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no leg waits for a task."""
+        return not self._pools
+
+    @property
+    def urgency(self) -> int | None:
+        """Urgency of the next task, None if there is none."""
+        pool = self._next_pool()
+        return None if pool is None else pool.urgency
+
+    def add(self, leg: Leg) -> None:
+        """Let a leg wait for a task."""
+        self._pools.setdefault(_Pool.of(leg), []).append(leg)
+
+    def stop(self) -> None:
+        """Forget the legs that wait."""
+        self._pools.clear()
+
+    def next_task(self) -> Task | None:
+        """Make the most urgent task; None if no leg waits."""
+        pool = self._next_pool()
+        if pool is None:
+            return None
+        legs = self._pools[pool]
+        graph, places = legs[0].graph, _places(pool.links)
+        nbytes = _float_bytes(legs[0])
+        n = self.packing.size(places, len(legs), nbytes)
+        taken, rest = legs[:n], legs[n:]
+        if rest:
+            self._pools[pool] = rest
+        else:
+            del self._pools[pool]
+        contexts = {
+            link.context: graph.contexts[link.context].value for link in pool.links if link.context
+        }
+        items = []
+        for leg in taken:
+            image = graph.values[leg.position]
+            assert image is not None
+            items.append(ChainItem(leg.position, image, leg.measures, leg.for_bands))
+        like = Task(
+            label=self.board.label(places or pool.measures),
+            number=-1,
+            work=ChainWork(pool.links, (), contexts),
+            names=(),
+            memory=memory.of_chain(nbytes, sum(size_of(value) for value in contexts.values())),
+            urgency=pool.urgency,
+        )
+        share = _Share(graph, {leg.position: leg for leg in taken})
+        return self._begin(share, tuple(items), like)
+
+    def divide(self, task: Task) -> list[Task]:
+        """Divide a task that was lost into tasks of one image each, to find the one at fault."""
+        work = task.work
+        if not isinstance(work, ChainWork) or len(work.items) == 1:
+            return [task]
+        self.board.land(task)
+        graph, legs = self._shares.pop(task.number)
+        return [
+            self._begin(_Share(graph, {item.position: legs[item.position]}), (item,), task)
+            for item in work.items
+        ]
+
+    def _next_pool(self) -> _Pool | None:
+        return max(self._pools, key=lambda pool: (pool.urgency, -pool.first), default=None)
+
+    def _begin(self, share: _Share, items: tuple[ChainItem, ...], like: Task) -> Task:
+        """Make the task of some images; links, contexts, memory and label are another's."""
+        work: Any = like.work
+        names = tuple(dict.fromkeys(name for item in items for name in item.image.names))
+        task = self.board.begin(
+            replace(like, work=replace(work, items=items), names=names),
+            lambda task: Landing(
+                lambda outcome: self._absorb(task, outcome), lambda reason: self._lose(task, reason)
+            ),
+        )
+        self._shares[task.number] = share
+        return task
+
+    def _absorb(self, task: Task, outcome: Outcome) -> None:
+        graph, legs = self._shares.pop(task.number)
+        assert isinstance(task.work, ChainWork)
+        self.packing.learn(_places(task.work.links), len(legs), outcome.seconds)
+        for position, leg in legs.items():
+            scales = {step: s for (p, step), s in outcome.scales.items() if p == position}
+            image = outcome.images.get(position)
+            graph.absorb_leg(leg, image, scales, outcome.failed_after.get(position, 0))
+        self.book.take_rows(outcome, graph.order, min(legs))
+        self.touch(graph)
+
+    def _lose(self, task: Task, reason: str) -> None:
+        graph, legs = self._shares.pop(task.number)
+        self.book.records.append(Record(task.names, Status.LOST, task.label, reason))
+        for leg in legs.values():
+            graph.absorb_leg(leg, None, {})
+        self.touch(graph)
+
+
+def _places(links: tuple[Link, ...]) -> tuple[int, ...]:
+    """Steps that do something to the image."""
+    return tuple(link.step for link in links if not link.history_only)
+
+
+def _float_bytes(leg: Leg) -> int:
+    image = leg.graph.values[leg.position]
+    return 0 if image is None else max(int(image.nbytes), 4 * math.prod(image.shape))

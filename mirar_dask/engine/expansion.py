@@ -1,0 +1,84 @@
+"""Expansion: everything that one batch makes necessary in one segment, as plain values.
+
+`expand` makes it, the planner counts it, `BatchGraph` follows it while it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mirar_dask.data.image_data import ImageHandle
+from mirar_dask.engine.types import Bunch, Link
+from mirar_dask.processors.base.outcome import Record
+
+
+@dataclass(slots=True)
+class Context:
+    """Something that steps of several images are given, a master mostly."""
+
+    name: str
+    step: int
+    kind: str
+    """``frames`` (combined of some images), ``prepare`` (of all images), ``headers`` (needs no
+    pixels), ``none`` (there is none, and that is allowed), ``failed``."""
+    frames: tuple[int, ...] = ()
+    """Positions of the images that go into it."""
+    users: tuple[int, ...] = ()
+    """Positions of the images whose step is given it."""
+    path: Path | None = None
+    """Where the master will be saved."""
+    records: tuple[Record, ...] = ()
+    ahead: Bunch | None = None
+    """For ``headers``: the batch with what is known of its headers."""
+
+
+@dataclass(slots=True)
+class Chain:
+    """The way of one image through the steps of a segment."""
+
+    position: int
+    links: list[Link] = field(default_factory=list)
+    taps: dict[int, list[str]] = field(default_factory=dict)
+    """Number of links done -> contexts that want the image as it is then."""
+    ahead: dict[int, ImageHandle] = field(default_factory=dict)
+    """Number of links done -> the image there, where only headers changed on the way."""
+    exit: Record | None = None
+    """Why it ends before the others: set aside, or failed at a regroup by its header."""
+    blocked_by: str | None = None
+    """Context without which it cannot go on."""
+    useless_from: int | None = None
+    """Number of links after which nothing that it does leaves a trace."""
+
+
+@dataclass(slots=True)
+class Split:
+    """A place where a batch was divided."""
+
+    step: int
+    links_done: int
+    positions: tuple[int, ...]
+    """The images of one part, in order."""
+
+
+@dataclass(slots=True)
+class Leaf:
+    """A batch that leaves the walk, with the step that it has to see next."""
+
+    positions: tuple[int, ...]
+    next_step: int
+    splits: tuple[Split, ...]
+    group_keys: tuple[Any, ...] | None = None
+    """Keys of its images at the regroup behind the segment, where they are known."""
+
+
+@dataclass(slots=True)
+class Expansion:
+    """Everything that a batch makes necessary in one segment."""
+
+    chains: list[Chain]
+    contexts: dict[str, Context]
+    leaves: list[Leaf]
+    late: str | None = None
+    """Why looking ahead ended before the segment did."""
