@@ -20,13 +20,14 @@ from distributed import Client, Future, as_completed
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
+from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.memory import largest_task, refuse_if_too_large
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import MEMORY, BenchPlugin
 from mirar_dask.engine.tally import frame_statuses
-from mirar_dask.engine.task import Bench, execute_remote
+from mirar_dask.engine.task import execute_remote
 from mirar_dask.engine.types import (
     Bunch,
     LoadWork,

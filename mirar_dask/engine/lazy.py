@@ -14,13 +14,13 @@ from dask.delayed import Delayed, delayed
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import CachePlace, cache, use_cache, use_place
+from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.opening import Opened, open_night
-from mirar_dask.engine.segments import Segment, cut
-from mirar_dask.engine.task import Bench, execute
+from mirar_dask.engine.segments import Segment, cut, regroup_behind
+from mirar_dask.engine.task import execute
 from mirar_dask.engine.types import BatchWork, Bunch, Outcome, RegroupWork, RunSettings, Task
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
-from mirar_dask.processors.base.forms import Regroup
 from mirar_dask.processors.base.outcome import Record, Row, error_stack
 from mirar_dask.processors.base_processor import BaseProcessor
 
@@ -114,8 +114,7 @@ def _finish(
             bunches = _gathered(
                 [_run_segment(bench, segment, bunch) for bunch in bunches], records, rows
             )
-        last = bench.steps[segment.stop - 1] if segment.stop > segment.start else None
-        if last is not None and last.regroup in (Regroup.KEYED, Regroup.FREE):
+        if regroup_behind(bench.steps, segment) is not None:
             work = RegroupWork(segment.stop - 1, tuple(bunches))
             outcome = execute(bench, Task("", 0, work, (), 0))
             records += outcome.records

@@ -9,7 +9,7 @@ import cloudpickle
 import dask
 from distributed import Worker, WorkerPlugin
 
-from mirar_dask.engine.task import Bench, clear_away, lay_out
+from mirar_dask.engine.bench import Bench, clear_away, lay_out
 
 MEMORY = "MEMORY"
 """Resource, in bytes, that tasks reserve on workers that were started with it.

@@ -1,0 +1,117 @@
+"""What a worker does with whole batches: load them, take one through steps, regroup them all."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from mirar_dask.data import DataBatch, Dataset, Image
+from mirar_dask.engine.bench import Bench
+from mirar_dask.engine.questions import is_solo
+from mirar_dask.engine.segments import sees_all_batches
+from mirar_dask.engine.stopwatch import Stopwatch
+from mirar_dask.engine.travel import pack_image
+from mirar_dask.engine.types import BatchWork, Bunch, LoadWork, Outcome, RegroupWork, StepTime
+from mirar_dask.processors.base.forms import Form
+from mirar_dask.processors.base.outcome import Record, Row
+from mirar_dask.processors.base_processor import BaseImageLoader, BaseProcessor
+
+FEW_IMAGES = 4
+"""Up to so many images a task goes on by itself where others could share the work."""
+
+
+def do_load(work: LoadWork, bench: Bench) -> Outcome:
+    """Load files into images."""
+    loader = bench.steps[work.step]
+    assert isinstance(loader, BaseImageLoader)
+    start = time.perf_counter()
+    loaded = [loader.load_file(path) for path in work.paths]
+    images = [image for new, _ in loaded for image in new]
+    files: list[Path] = []
+    handles = tuple(pack_image(image, files) for image in images)
+    return Outcome(
+        batches=(Bunch(handles),),
+        records=tuple(record for _, new in loaded for record in new),
+        times=(StepTime(work.step, time.perf_counter() - start, len(images)),),
+        files=tuple(files),
+    )
+
+
+def do_batch(work: BatchWork, bench: Bench) -> Outcome:
+    """Take one batch through a step and those behind it that need nothing from elsewhere."""
+    watch = Stopwatch()
+    records: list[Record] = []
+    rows: list[tuple[int, tuple[Row, ...]]] = []
+    dataset: list[DataBatch] = [work.batch.open()]
+    place = work.step
+    while place < work.stop and dataset:
+        step = bench.steps[place]
+        if place > work.step and not _goes_on(step, dataset):
+            break
+        with watch.timing(place, sum(len(batch) for batch in dataset)):
+            dataset = _one_step(step, place, dataset, records, rows)
+        place += 1
+    files: list[Path] = []
+    bunches = tuple(_pack_batch(batch, files) for batch in dataset)
+    return Outcome(
+        batches=bunches,
+        next_step=place,
+        records=tuple(records),
+        rows=tuple(rows),
+        times=watch.times(),
+        files=tuple(files),
+    )
+
+
+def do_regroup(work: RegroupWork, bench: Bench) -> Outcome:
+    """Run the `update_dataset` of a step on all batches."""
+    step = bench.steps[work.step]
+    start = time.perf_counter()
+    stepped = step.rearrange(Dataset([bunch.open() for bunch in work.batches]))
+    files: list[Path] = []
+    bunches = tuple(_pack_batch(batch, files) for batch in stepped.dataset)
+    return Outcome(
+        batches=bunches,
+        next_step=work.step + 1,
+        records=tuple(stepped.records),
+        times=(StepTime(work.step, time.perf_counter() - start, len(bunches)),),
+        files=tuple(files),
+    )
+
+
+def _goes_on(step: BaseProcessor, dataset: list[DataBatch]) -> bool:
+    """Whether a task does this step too, or leaves it to others that can share the work."""
+    if is_solo(step):
+        return False
+    if len(dataset) > 1:
+        return False
+    return step.form in (Form.BATCH, Form.PASS) or len(dataset[0]) <= FEW_IMAGES
+
+
+def _one_step(
+    step: BaseProcessor,
+    place: int,
+    dataset: list[DataBatch],
+    records: list[Record],
+    rows: list[tuple[int, tuple[Row, ...]]],
+) -> list[DataBatch]:
+    kept = []
+    for batch in dataset:
+        done = step.process(batch)
+        records += done.records
+        if done.rows:
+            rows.append((place, tuple(done.rows)))
+        if done.batch is not None:
+            kept.append(done.batch)
+    if sees_all_batches(step):
+        return kept  # the driver has it rearrange them
+    stepped = step.rearrange(Dataset(kept))
+    records += stepped.records
+    return list(stepped.dataset)
+
+
+def _pack_batch(batch: DataBatch, files: list[Path]) -> Bunch:
+    for block in batch:
+        if isinstance(block, Image):
+            pack_image(block, files)
+    return Bunch.of(batch)

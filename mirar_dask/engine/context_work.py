@@ -1,0 +1,97 @@
+"""What a worker does to make a context: bands of a master, a master, what `prepare` returns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mirar_dask.data import Image, ImageBatch
+from mirar_dask.engine.bench import Bench
+from mirar_dask.engine.travel import pack, unpack
+from mirar_dask.engine.types import BandWork, MasterWork, Outcome, PrepareWork, StepTime
+from mirar_dask.processors.base.core import CONTAINED
+from mirar_dask.processors.base.outcome import Record, Status, collect_caveats
+from mirar_dask.processors.base_processor import (
+    BaseImageProcessor,
+    BaseProcessor,
+    ProcessorWithCache,
+)
+
+
+def do_band(work: BandWork, bench: Bench) -> Outcome:
+    """Combine some rows of the frames of a master."""
+    start = time.perf_counter()
+    files: list[Path] = []
+    packed = pack(_combine(work, bench, slice(work.start, work.stop)), files)
+    seconds = time.perf_counter() - start
+    return Outcome(context=packed, times=(StepTime(work.step, seconds, 0),), files=tuple(files))
+
+
+def do_master(work: MasterWork, bench: Bench) -> Outcome:
+    """Finish a master and save it."""
+    step = bench.steps[work.step]
+    assert isinstance(step, ProcessorWithCache)
+
+    def make() -> Image:
+        if work.bands:
+            data = np.concatenate([unpack(band) for band in work.bands])
+        else:
+            data = _combine(work, bench)
+        frames = ImageBatch([frame.open() for frame in work.frames])
+        return step.keep_master(step.finish_master(frames, data), work.path)
+
+    return _context(step, work.step, make)
+
+
+def do_prepare(work: PrepareWork, bench: Bench) -> Outcome:
+    """Run `prepare` on a batch."""
+    step = bench.steps[work.step]
+    assert isinstance(step, BaseImageProcessor)
+
+    def make() -> Any:
+        batch = work.batch.open()
+        assert isinstance(batch, ImageBatch)
+        return step.prepare(batch)
+
+    return _context(step, work.step, make)
+
+
+def _combine(work: BandWork | MasterWork, bench: Bench, rows: slice | None = None) -> np.ndarray:
+    from mirar_dask.processors.combine import combine_frames
+
+    step = bench.steps[work.step]
+    assert isinstance(step, ProcessorWithCache)
+    return combine_frames(
+        [frame.pixels for frame in work.frames],
+        list(work.scales),
+        method=step.method,
+        sigma=step.sigma,
+        max_iterations=step.max_iterations,
+        rows=rows,
+    )
+
+
+def _context(step: BaseProcessor, place: int, make: Callable[[], Any]) -> Outcome:
+    """Make a context; a failure is one record without names: who is blocked the driver knows."""
+    start = time.perf_counter()
+    files: list[Path] = []
+    records: list[Record] = []
+    packed, failed = None, False
+    with collect_caveats() as caveats:
+        try:
+            packed = pack(make(), files)
+        except CONTAINED as exc:
+            failed = True
+            records.append(step.failure(exc, ()))
+    records += [Record(n, Status.CAVEATS, step.step_name, why) for n, why in caveats]
+    return Outcome(
+        context=packed,
+        failed=failed,
+        records=tuple(records),
+        times=(StepTime(place, time.perf_counter() - start, 1),),
+        files=tuple(files),
+    )
