@@ -148,6 +148,8 @@ class TaskBoard:
     def stop(self) -> None:
         """Forget the tasks that wait and take no others; those under way can still land."""
         self.stopped = True
+        for _, number, _ in (*self._queue, *self._parked):
+            del self._landings[number]
         self._queue.clear()
         self._parked.clear()
 

@@ -26,7 +26,7 @@ from mirar_dask.engine.memory import largest_task, refuse_if_too_large
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import MEMORY, BenchPlugin
-from mirar_dask.engine.tally import frame_statuses
+from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
 from mirar_dask.engine.task import execute_remote
 from mirar_dask.engine.types import (
     Bunch,
@@ -142,6 +142,8 @@ class _Run:
             except BaseException:
                 self.client.cancel(list(self.flying), force=True)
                 raise
+        if flow.cut_short:
+            self.note([STOPPED])
         rows.update(flow.tables())
         for number, found in sorted(rows.items()):
             self.note(opened.steps[number].save_table(found))
@@ -149,7 +151,7 @@ class _Run:
         result = self.place.keep(result)
         self._remove(flow.garbage())
         end = time.perf_counter()
-        frames = frame_statuses(opened.frames, self.records, result)
+        frames = frame_statuses(opened.frames, self.records, result, stopped=flow.cut_short)
         phases = {"plan": planned - start, "reduce": end - planned}
         done = RunResult(result, tuple(self.records), frames, phases, error_stack(self.records))
         self.settings.announce(RunEnded(done.counts(), end - start, time.time()))
@@ -161,7 +163,7 @@ class _Run:
         while True:
             self.note(flow.records[self.announced :])
             self.announced = len(flow.records)
-            if self.settings.fail_fast and _any_failed(self.records):
+            if self.settings.fail_fast and any_failed(self.records):
                 flow.stop()
             self._fill(flow)
             if not self.flying:
@@ -347,7 +349,3 @@ def _outcome_of(future: Future) -> tuple[Outcome | None, str]:
         error = future.exception()
         return None, f"{type(error).__name__}: {error}".splitlines()[0]
     return None, f"it was {future.status}"
-
-
-def _any_failed(records: Sequence[Record]) -> bool:
-    return any(record.status in (Status.FAILED, Status.LOST) for record in records)

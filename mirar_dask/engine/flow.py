@@ -99,6 +99,11 @@ class Flow:
         """Whether nothing new is begun."""
         return self._board.stopped
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether a stop kept a batch from coming to its end."""
+        return self.stopped and not (self._traffic.over and self._gates.empty)
+
     def stop(self) -> None:
         """Begin nothing new; what is under way still comes in."""
         self._board.stop()
@@ -144,12 +149,12 @@ class Flow:
     def _enter(self, segment: int, place: int, bunch: Bunch, order: Order) -> None:
         """Let a batch, whose files are held, see a step."""
         stop = self.segments[segment].stop
-        if self.stopped:
-            return
         if place >= stop:
             self._arrive(segment, bunch, order)
             return
         self._traffic.enter(segment)
+        if self.stopped:
+            return
         if bunch.is_sources or not bunch.members or needs_whole_batch(self.steps[place]):
             self._batch_task(segment, place, bunch, order)
             return

@@ -12,7 +12,7 @@ from mirar_dask.data import Dataset
 from mirar_dask.data.cache import task_memory, use_place
 from mirar_dask.engine.opening import open_night
 from mirar_dask.engine.places import RunPlace
-from mirar_dask.engine.tally import frame_statuses
+from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
 from mirar_dask.engine.types import (
     RecordAdded,
     RunEnded,
@@ -24,7 +24,7 @@ from mirar_dask.engine.types import (
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.claims import Claims, use_claims
-from mirar_dask.processors.base.outcome import Record, Status, error_stack
+from mirar_dask.processors.base.outcome import Record, error_stack
 from mirar_dask.processors.base_processor import BaseProcessor
 
 MEMORY_FOR_PIXELS = 1 << 30
@@ -76,9 +76,13 @@ class SerialEngine:
             note(opened.records)
             for number, found in opened.rows.items():
                 note(opened.steps[number].save_table(found))
-            dataset = opened.dataset
+            dataset, stopped = opened.dataset, False
             for step in opened.steps[opened.next_step :]:
-                if not len(dataset) or (settings.fail_fast and _any_failed(records)):
+                if not len(dataset):
+                    break
+                if settings.fail_fast and any_failed(records):
+                    stopped, dataset = True, Dataset()
+                    note([STOPPED])
                     break
                 began = time.perf_counter()
                 n = sum(len(batch) for batch in dataset)
@@ -93,13 +97,9 @@ class SerialEngine:
                     )
                 )  # fmt: skip
             dataset = place.keep(dataset)
-        frames = frame_statuses(opened.frames, records, dataset)
+        frames = frame_statuses(opened.frames, records, dataset, stopped=stopped)
         end = time.perf_counter()
         phases = {"plan": planned - start, "reduce": end - planned}
         result = RunResult(dataset, tuple(records), frames, phases, error_stack(records))
         settings.announce(RunEnded(result.counts(), end - start, time.time()))
         return result
-
-
-def _any_failed(records: list[Record]) -> bool:
-    return any(record.status in (Status.FAILED, Status.LOST) for record in records)

@@ -10,14 +10,22 @@ from mirar_dask.processors.base.outcome import Record, Status
 
 _WORST_FIRST = (Status.LOST, Status.FAILED, Status.BLOCKED)
 
+STOPPED = Record((), Status.BLOCKED, "run", "stopped after the first failure")
+"""Why frames of a run that was told to fail fast came no further."""
+
 
 def frame_statuses(
-    frames: Iterable[str], records: Iterable[Record], dataset: Dataset
+    frames: Iterable[str],
+    records: Iterable[Record],
+    dataset: Dataset,
+    *,
+    stopped: bool = False,
 ) -> dict[str, Status]:
     """Tell what became of each raw frame.
 
     A frame of which something failed has failed. One that arrived at the end, alone or in a
-    stack, succeeded, with caveats if there are any. Any other was set aside.
+    stack, succeeded, with caveats if there are any. Any other was set aside, or, where the run was
+    stopped and nothing says that it was set aside, blocked.
 
     Parameters
     ----------
@@ -27,21 +35,28 @@ def frame_statuses(
         Everything that happened.
     dataset : Dataset
         What arrived.
+    stopped : bool
+        The run was stopped before all batches had come to the end.
     """
     mentioned: dict[str, set[Status]] = {name: set() for name in frames}
     for record in records:
         for name in record.names:
             mentioned.setdefault(name, set()).add(record.status)
     arrived = {name for batch in dataset for name in names_of(batch)}
-    return {name: _status(seen, name in arrived) for name, seen in mentioned.items()}
+    return {name: _status(seen, name in arrived, stopped) for name, seen in mentioned.items()}
 
 
-def _status(seen: set[Status], arrived: bool) -> Status:
+def any_failed(records: Iterable[Record]) -> bool:
+    """Whether something failed or was lost, after which a run that fails fast ends."""
+    return any(record.status in (Status.FAILED, Status.LOST) for record in records)
+
+
+def _status(seen: set[Status], arrived: bool, stopped: bool) -> Status:
     for status in _WORST_FIRST:
         if status in seen:
             return status
     if not arrived and Status.SKIPPED in seen:
         return Status.SKIPPED
     if not arrived:
-        return Status.SET_ASIDE
+        return Status.BLOCKED if stopped and Status.SET_ASIDE not in seen else Status.SET_ASIDE
     return Status.CAVEATS if Status.CAVEATS in seen else Status.SUCCEEDED

@@ -483,6 +483,44 @@ class EngineContract:
         assert kinds[-1] == "RunEnded"
         assert "TaskFinished" in kinds
 
+    def test_fail_fast_begins_nothing_new(self, engine: Engine, raw: Path, tmp_path: Path) -> None:
+        """After the first failure no other step is begun; what it kept back is blocked."""
+        bad = sorted(p.name for p in raw.glob("*FIELD*"))[0]
+        steps = configured([ImageLoader(), FailsOnImage(bad), Doubles(), ImageSaver("saved")])
+        settings = settings_for(raw, tmp_path / "a", fail_fast=True)
+        result = engine.run(steps, Dataset([ImageBatch()]), settings)
+        everything = {path.name for path in raw.glob("*.fits")}
+        assert {name for name, s in result.frames.items() if s is Status.FAILED} == {bad}
+        assert {name for name, s in result.frames.items() if s is Status.BLOCKED} == everything - {
+            bad
+        }
+        assert sum(result.counts().values()) == len(everything)
+        assert [r.reason for r in result.records if r.step == "run"] == [
+            "stopped after the first failure"
+        ]
+        assert not len(result.dataset)
+        assert not list((tmp_path / "a").rglob("saved/*"))
+
+    def test_fail_fast_changes_nothing_where_nothing_fails(
+        self, engine: Engine, raw: Path, tmp_path: Path
+    ) -> None:
+        """A run without failures comes to its end, and none of it is called stopped."""
+        settings = settings_for(raw, tmp_path / "a", fail_fast=True)
+        result = engine.run(configured(reduction()), Dataset([ImageBatch()]), settings)
+        assert result.counts()["succeeded"] > 0
+        assert result.counts()["blocked"] == 0
+        assert not [record for record in result.records if record.step == "run"]
+
+    def test_a_failure_in_the_last_step_stops_nothing(
+        self, engine: Engine, raw: Path, tmp_path: Path
+    ) -> None:
+        """Frames whose batches fail where nothing is left to begin are failed, none blocked."""
+        steps = configured([ImageLoader(), FailsOn(sorted(p.name for p in raw.iterdir())[0])])
+        settings = settings_for(raw, tmp_path / "a", fail_fast=True)
+        result = engine.run(steps, Dataset([ImageBatch()]), settings)
+        assert set(result.frames.values()) == {Status.FAILED}
+        assert not [record for record in result.records if record.step == "run"]
+
     def test_an_input_dataset_in_memory_is_reduced_and_left_alone(
         self, engine: Engine, tmp_path: Path
     ) -> None:

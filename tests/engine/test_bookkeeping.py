@@ -109,6 +109,22 @@ def test_the_worst_status_of_a_frame_counts() -> None:
     }
 
 
+def test_frames_that_a_stop_kept_back_are_blocked() -> None:
+    """Those that are known to be set aside stay so."""
+    records = [
+        Record(("a",), Status.FAILED, "bias", ""),
+        Record(("b",), Status.SET_ASIDE, "select", ""),
+        Record(("c",), Status.CAVEATS, "bias", ""),
+    ]
+    found = frame_statuses(["a", "b", "c", "d"], records, Dataset(), stopped=True)
+    assert found == {
+        "a": Status.FAILED,
+        "b": Status.SET_ASIDE,
+        "c": Status.BLOCKED,
+        "d": Status.BLOCKED,
+    }
+
+
 def test_contexts_travel_as_paths() -> None:
     """Arrays in lists, tuples and dicts become files, and come back read-only."""
     import numpy as np

@@ -14,7 +14,7 @@ from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.opening import open_night
 from mirar_dask.engine.places import RunPlace
-from mirar_dask.engine.tally import frame_statuses
+from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
 from mirar_dask.engine.task import execute
 from mirar_dask.engine.types import Bunch, RecordAdded, RunEnded, RunStarted, TaskFinished
 from mirar_dask.errors import ErrorStack
@@ -44,7 +44,10 @@ class InlineEngine:
             bench = Bench(opened.steps, roots, place.cache, 1 << 30)
             bunches = [Bunch.of(batch) for batch in opened.dataset]
             flow = Flow(opened.steps, bunches, 3, start=opened.next_step)
-            while (task := flow.next_task()) is not None:
+            while not (settings.fail_fast and any_failed([*opened.records, *flow.records])):
+                task = flow.next_task()
+                if task is None:
+                    break
                 outcome = execute(bench, task)
                 flow.absorb(task, outcome)
                 settings.announce(
@@ -52,15 +55,19 @@ class InlineEngine:
                 )
                 for path in flow.garbage():
                     path.unlink()
+            else:
+                flow.stop()
             assert flow.finished
             records = [*opened.records, *flow.records]
+            if flow.cut_short:
+                records.append(STOPPED)
             for record in records:
                 settings.announce(RecordAdded(record, 0.0))
             rows = {**opened.rows, **flow.tables()}
             for number, found in rows.items():
                 records += opened.steps[number].save_table(found)
             result = place.keep(Dataset([bunch.open() for bunch in flow.results()]))
-        frames = frame_statuses(opened.frames, records, result)
+        frames = frame_statuses(opened.frames, records, result, stopped=flow.cut_short)
         done = RunResult(result, tuple(records), frames, {}, error_stack(records))
         settings.announce(RunEnded(done.counts(), 0.0, 0.0))
         return done
