@@ -19,7 +19,7 @@ SPIKE = 5.0
 """A pixel that far from zero, in units of the noise, may be a spike."""
 SPIKE_NEIGHBOURS = 0.15
 """Of a spike the median neighbour has less than this fraction. A star of FWHM 1.5 has 0.19."""
-SAMPLE = 200_000
+SAMPLE = 60_000
 """Pixels from which medians of a whole frame are taken."""
 
 

@@ -123,18 +123,14 @@ def extract_sources(
     ExtractionError
         If sep gives up.
     """
-    import sep
-
     pixels = np.array(data, dtype=np.float32, order="C")
     mask = ~np.isfinite(pixels)
     if mask.all():
         return Extracted(empty_table(how), math.nan, math.nan, math.nan, math.nan)
     pixels[mask] = np.median(pixels[~mask])
-    box = min(how.background_box, max(16, min(pixels.shape) // 3))
-    background = sep.Background(pixels, mask=mask, bw=box, bh=box, fw=3, fh=3)
-    sky, noise = background.back(dtype=np.float32), background.rms(dtype=np.float32)
+    sky, noise = _background(pixels, mask, how.background_box)
     level, rms = float(np.median(sky[~mask])), float(np.median(noise[~mask]))
-    if rms <= 0:  # an image without noise: any deviation would be infinitely significant
+    if rms <= 1e-6 * max(abs(level), 1e-6):  # an image without noise: any deviation would be infinitely significant
         return Extracted(empty_table(how), level, rms, math.nan, math.nan)
     pixels -= sky
     pixels[mask] = 0.0
@@ -173,6 +169,17 @@ def gaussian_kernel(fwhm: float) -> FloatImage | None:
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     kernel = np.exp(-(x**2 + y**2) / (2 * sigma**2))
     return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _background(pixels: FloatImage, mask: BoolImage, box: int) -> tuple[FloatImage, FloatImage]:
+    """Level and noise of the sky; twice, as a gradient within the cells counts as noise at first."""
+    import sep
+
+    size = min(box, max(16, min(pixels.shape) // 3))
+    cells = {"mask": mask, "bw": size, "bh": size, "fw": 3, "fh": 3}
+    sky: FloatImage = sep.Background(pixels, **cells).back(dtype=np.float32)
+    rest = sep.Background(pixels - sky, **cells)
+    return sky + rest.back(dtype=np.float32), rest.rms(dtype=np.float32)
 
 
 def _detect(
