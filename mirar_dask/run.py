@@ -6,10 +6,11 @@ The command line and notebooks call it; nothing below knows of it.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -19,9 +20,12 @@ from mirar_dask.request import NightOptions, Request, request_night
 
 if TYPE_CHECKING:
     from mirar_dask.engine.plan import Plan
-    from mirar_dask.engine.types import Listener, RunResult
+    from mirar_dask.engine.types import Engine, Event, Listener, RunResult, RunSettings
+    from mirar_dask.errors import ErrorStack
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.pipelines.base_pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
 
 
 def reduce_night(
@@ -98,9 +102,15 @@ def plan_request(request: Request) -> Plan:
 class _Progress:
     """What came out of the configurations so far."""
 
+    errors: ErrorStack
     frames: dict[str, Any] = field(default_factory=dict)
     records: list[Any] = field(default_factory=list)
     phases: dict[str, float] = field(default_factory=dict)
+    workers: int = 1
+
+    def __call__(self, event: Event) -> None:
+        """Take note of the number of workers."""
+        self.workers = max(self.workers, getattr(event, "workers", 0))
 
     def add(self, result: RunResult) -> None:
         """Take in the result of one more configuration."""
@@ -110,6 +120,7 @@ class _Progress:
             if self.frames.get(name) not in FAILURES:  # failed once is failed
                 self.frames[name] = status
         self.records += result.records
+        self.errors += result.errors
         for name, seconds in result.phases.items():
             self.phases[name] = self.phases.get(name, 0.0) + seconds
 
@@ -142,7 +153,6 @@ def run_request(
         If no frame could be read.
     """
     from mirar_dask.cluster import ClusterSpec, connect
-    from mirar_dask.data import Dataset, ImageBatch
     from mirar_dask.engine.journal import Journal
     from mirar_dask.engine.types import RunSettings
     from mirar_dask.errors import ErrorStack
@@ -156,12 +166,8 @@ def run_request(
     started, began = datetime.now(UTC), time.perf_counter()
     run_id = run_folder.new_run_id(started)
     before = run_folder.product_files(folders.output)
-    progress, errors, workers = _Progress(), ErrorStack(), [1]
+    progress = _Progress(ErrorStack())
     say = say or (lambda text: None)
-
-    def count_workers(event: Any) -> None:
-        workers[0] = max(workers[0], getattr(event, "workers", 0))
-
     with ExitStack() as stack:
         stack.enter_context(use_roots(folders.roots))
         pipeline.set_up_pipeline()
@@ -178,41 +184,31 @@ def run_request(
         say("starting workers" if spec.kind == "local" else "connecting")
         engine = stack.enter_context(connect(spec))
         progress.phases["start"] = time.perf_counter() - starting
-        dataset = Dataset([ImageBatch()])
-        for number, name in enumerate(settings.configurations, start=1):
-            last = number == len(settings.configurations)
-            result = engine.run(
-                pipeline.set_configuration(name),
-                dataset,
-                RunSettings(
-                    run_id=run_id,
-                    roots=folders.roots,
-                    cache_dir=folder / run_folder.CACHE,
-                    keep_results=not last,
-                    fail_fast=settings.fail_fast,
-                    listeners=(journal, count_workers, *listeners),
-                    adapt=pipeline.adapt,
-                    check_memory=settings.memory_check,
-                ),
-            )
-            progress.add(result)
-            dataset, errors = result.dataset, errors + result.errors
-            if not len(dataset) or (settings.fail_fast and errors.reports):
-                break
+        _run_configurations(
+            engine,
+            request,
+            RunSettings(
+                run_id=run_id,
+                roots=folders.roots,
+                cache_dir=folder / run_folder.CACHE,
+                fail_fast=settings.fail_fast,
+                listeners=(journal, progress, *map(_contained, listeners)),
+                adapt=pipeline.adapt,
+                check_memory=settings.memory_check,
+            ),
+            progress,
+        )
         ending = time.perf_counter()
     progress.phases["stop"] = time.perf_counter() - ending
     products = run_folder.written_since(folders.output, before)
-    with use_roots(folders.roots):
-        path = pipeline.get_error_output_path()
-    errors.summarise_error_stack(path)
-    errors.summarise_error_stack_tsv(path.with_suffix(".tsv"))
+    _save_errors(request, progress.errors)
     summary = RunSummary(
         run_id=run_id,
         pipeline=pipeline.name,
         night=folders.night,
         configurations=settings.configurations,
         cluster=settings.cluster,
-        workers=workers[0],
+        workers=progress.workers,
         started=started,
         seconds=time.perf_counter() - began,
         raw=folders.raw,
@@ -225,6 +221,52 @@ def run_request(
     )
     summary.save(folder / run_folder.SUMMARY)
     return summary
+
+
+def _run_configurations(
+    engine: Engine, request: Request, settings: RunSettings, progress: _Progress
+) -> None:
+    """Run the configurations one after the other, each on what the one before left."""
+    from mirar_dask.data import Dataset, ImageBatch
+
+    names = request.settings.configurations
+    dataset = Dataset([ImageBatch()])
+    for number, name in enumerate(names, start=1):
+        steps = request.pipeline.set_configuration(name)
+        # The files behind the last images belong to the run: they are gone with its cache.
+        settings = replace(settings, keep_results=number < len(names))
+        result = engine.run(steps, dataset, settings)
+        progress.add(result)
+        dataset = result.dataset
+        if not len(dataset) or (settings.fail_fast and progress.errors.reports):
+            break
+
+
+def _save_errors(request: Request, errors: ErrorStack) -> None:
+    """Write mirar's summaries of errors, as text and as a table."""
+    from mirar_dask.paths import use_roots
+
+    with use_roots(request.folders.roots):
+        path = request.pipeline.get_error_output_path()
+    errors.summarise_error_stack(path)
+    errors.summarise_error_stack_tsv(path.with_suffix(".tsv"))
+
+
+def _contained(listener: Listener) -> Listener:
+    """Let a display that breaks (its terminal is gone) fall silent and not end the run."""
+    broken = False
+
+    def listen(event: Event) -> None:
+        nonlocal broken
+        if broken:
+            return
+        try:
+            listener(event)
+        except Exception as error:
+            broken = True
+            logger.warning("a display broke and is silent from now on: %r", error)
+
+    return listen
 
 
 @contextmanager

@@ -6,6 +6,7 @@ A mistake of the user is answered by one sentence with the remedy; the traceback
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -19,11 +20,13 @@ from typing import Any, NoReturn
 
 import click
 
-from mirar_dask.errors import MirarDaskError, UsageError
+from mirar_dask.errors import MirarDaskError, UsageError, WriteError
 
 logger = logging.getLogger(__name__)
 
 PROGRAM = "mirar-dask"
+DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""What goes wrong with a disk while a run is under way, and is no fault of the program."""
 _VERBOSITY = "mirar_dask.verbosity"
 
 
@@ -57,6 +60,8 @@ class App(click.Group):
             return super().invoke(ctx)
         except UsageError as error:
             return _answer(ctx, error, ExitCode.USAGE)
+        except WriteError as error:
+            return _answer(ctx, error, ExitCode.FAILURES)
         except MirarDaskError as error:
             # What fails inside a run is in its summary: this kept the run from being one.
             return _answer(ctx, error, ExitCode.NOTHING)
@@ -68,13 +73,23 @@ class App(click.Group):
             return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except OSError as error:
+            if error.errno not in DISK_TROUBLE:
+                return _unforeseen(error)
+            where = f" ({error.filename})" if error.filename else ""
+            trouble = UsageError(f"the run could not go on: {error.strerror}{where}")
+            return _answer(ctx, trouble.with_traceback(error.__traceback__), ExitCode.FAILURES)
         except Exception as error:
-            traceback.print_exception(error)
-            say(
-                f"this should not have happened: {type(error).__name__}: {error}; please report "
-                "it with the lines above"
-            )
-            return ExitCode.FAILURES
+            return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> ExitCode:
+    traceback.print_exception(error)
+    say(
+        f"this should not have happened: {type(error).__name__}: {error}; please report it with "
+        "the lines above"
+    )
+    return ExitCode.FAILURES
 
 
 def _answer(ctx: click.Context, error: Exception, code: ExitCode) -> ExitCode:

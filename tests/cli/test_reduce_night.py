@@ -106,3 +106,31 @@ def test_the_next_run_of_a_night_lists_only_what_it_wrote_itself(night: Path, tm
     assert {path.parent.name for path in first.products} == {"calibration", "reduced"}
     assert {path.parent.name for path in again.products} == {"reduced"}
     assert first.run_folder != again.run_folder
+
+
+def test_a_display_that_breaks_does_not_end_the_run(night: Path, tmp_path: Path):
+    """It falls silent after its first error, which the run's log tells of."""
+    calls = []
+
+    def broken(event: Any) -> None:
+        calls.append(event)
+        raise RuntimeError("the terminal is gone")
+
+    summary = reduce_night(raw=night, out=tmp_path, cluster="serial", listeners=[broken])
+    assert summary.exit_code == 0
+    assert len(calls) == 1
+    assert "the terminal is gone" in (summary.run_folder / "log.txt").read_text()
+
+
+def test_a_full_disk_is_one_sentence(command, night: Path, tmp_path: Path, monkeypatch):
+    """Where the journal cannot be written: exit code 1 and no traceback."""
+    from mirar_dask.engine.journal import Journal
+
+    def full(self: Journal, event: Any) -> None:
+        raise OSError(28, "No space left on device", str(self.path))
+
+    monkeypatch.setattr(Journal, "__call__", full)
+    said = command("run", "imager", "--raw", night, "--out", tmp_path, "--cluster", "serial")
+    assert said.code == 1
+    assert said.err.startswith("mirar-dask: the run could not go on: No space left on device (")
+    assert said.err.count("\n") == 1

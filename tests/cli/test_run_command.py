@@ -220,7 +220,7 @@ class Half(BaseImageProcessor):
 class Mine(Pipeline):
     """Loads, halves, saves."""
 
-    name = "mine"
+    name = "halves_for_tests"
     all_pipeline_configurations = {"default": [ImageLoader(), Half(), ImageSaver("halved")]}
 '''
 
@@ -242,7 +242,7 @@ def test_a_pipeline_in_a_file_runs_on_workers_that_cannot_import_it(
     workers = ["--workers", "1"] if cluster == "local" else []
     said = command("run", mine, *words, *workers)
     assert said.code == 0, said.err
-    made = fits.getdata(tmp_path / "out/mine/n1/halved/bias_0001.fits")
+    made = fits.getdata(tmp_path / "out/halves_for_tests/n1/halved/bias_0001.fits")
     raw = fits.getdata(night / "bias_0001.fits")
     assert (made == raw / 2).all()
 
