@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from distributed import Client, Future, as_completed
+from distributed import Client, Future
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
@@ -25,7 +26,7 @@ from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.memory import largest_task, refuse_if_too_large
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.places import RunPlace
-from mirar_dask.engine.plugin import MEMORY, BenchPlugin
+from mirar_dask.engine.plugin import BenchPlugin
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
 from mirar_dask.engine.task import execute_remote
 from mirar_dask.engine.types import (
@@ -42,7 +43,8 @@ from mirar_dask.engine.types import (
     TaskLost,
     TaskSubmitted,
 )
-from mirar_dask.errors import ErrorStack
+from mirar_dask.engine.workers import Workers
+from mirar_dask.errors import ClusterError, ErrorStack
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.outcome import Record, Status, error_stack
 from mirar_dask.processors.base_processor import BaseProcessor
@@ -51,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """How often a task is tried whose worker dies."""
+UNLIMITED = 6 << 30
+"""Memory of a thread that is reckoned with where workers have no limit."""
 AHEAD = 1
 """Tasks handed to a worker beside those that it can run at once, so that it never waits."""
 
@@ -116,7 +120,8 @@ class _Run:
         # Unique even where the caller gives every run one name: a plugin of a name that a worker
         # knows would silently keep its old steps.
         self.key = f"{self.settings.run_id}-{self.place.cache.key or id(self)}"
-        self.completed = as_completed(with_results=False, raise_errors=False, loop=self.client.loop)
+        self.completed: SimpleQueue[Future] = SimpleQueue()
+        self.workers = Workers(self.client)
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
         start = time.perf_counter()
@@ -125,7 +130,7 @@ class _Run:
         self.note(opened.records)
         rows = dict(opened.rows)
         with self._benches(opened.steps):
-            threads = self._threads()
+            threads = self.workers.threads
             names = tuple(step.step_name for step in opened.steps)
             self.settings.announce(
                 RunStarted(
@@ -134,15 +139,17 @@ class _Run:
                 )
             )  # fmt: skip
             bunches = [Bunch.of(batch) for batch in opened.dataset]
-            if self.settings.check_memory:
-                self._check_memory(opened.steps[opened.next_step :], bunches)
+            if self.settings.check_memory and self.workers.memory:
+                members = (member for bunch in bunches for member in bunch.members)
+                largest = largest_task(opened.steps[opened.next_step :], members)
+                refuse_if_too_large(*largest, self.workers.memory)
             flow = Flow(opened.steps, bunches, threads, start=opened.next_step)
             try:
                 self._drive(flow)
             except BaseException:
                 self.client.cancel(list(self.flying), force=True)
                 raise
-        if flow.cut_short:
+        if flow.cut_short and self.settings.fail_fast:
             self.note([STOPPED])
         rows.update(flow.tables())
         for number, found in sorted(rows.items()):
@@ -168,11 +175,39 @@ class _Run:
             self._fill(flow)
             if not self.flying:
                 break  # nothing is under way, and nothing could be handed out
-            future = next(self.completed)
+            future = self._next_completed()
+            if future is None:
+                self._give_up(flow)
+                continue
             self._take_in(flow, future)
             self._remove(flow.garbage())
         self.note(flow.records[self.announced :])
         self.announced = len(flow.records)
+
+    def _next_completed(self) -> Future | None:
+        """Wait for a task that came back; None once there is no hope that one will."""
+        while True:
+            try:
+                future = self.completed.get(timeout=1.0)
+            except Empty:
+                if self.workers.why_hopeless() is not None:
+                    return None
+                continue
+            if future in self.flying:
+                return future
+
+    def _give_up(self, flow: Flow) -> None:
+        """Lose everything that is under way, and begin nothing new."""
+        reason = self.workers.why_hopeless() or "nothing came back"
+        flights = [*self.flying.values(), *self.suspects]
+        if self.client.status == "running":
+            self.client.cancel(list(self.flying), force=True)
+        self.flying.clear()
+        self.suspects.clear()
+        flow.stop()
+        self.note([Record((), Status.LOST, "run", reason)])
+        for flight in flights:
+            flow.lose(flight.task, reason)
 
     def _fill(self, flow: Flow) -> None:
         """Hand out tasks until every worker has one in hand.
@@ -180,13 +215,13 @@ class _Run:
         All tasks in the hands of a worker that dies are lost with it. Those that are tried again
         get a worker each, with nothing waiting behind them: a second loss is then their own.
         """
-        threads = self._threads()
+        threads = self.workers.threads
         flow.packing.slots = threads
         while len(self.flying) < threads and self.suspects:
             suspect = self.suspects.pop(0)
             self._submit(suspect.task, suspect.attempt)
         careful = self.suspects or any(flight.attempt for flight in self.flying.values())
-        window = threads if careful else threads + AHEAD * self._workers()
+        window = threads if careful else threads + AHEAD * self.workers.number
         while len(self.flying) < window:
             task = flow.next_task()
             if task is None:
@@ -202,10 +237,10 @@ class _Run:
             pure=False,
             retries=0,
             priority=task.urgency,
-            resources=self._reservation(task),
+            resources=self.workers.reservation(task),
         )
         self.flying[future] = _Flight(task, attempt)
-        self.completed.add(future)
+        future.add_done_callback(self.completed.put)
         self.settings.announce(
             TaskSubmitted(task.label, task.number, attempt, task.names, time.time())
         )
@@ -249,7 +284,7 @@ class _Run:
             steps,
             self.settings.roots or current_roots(),
             self.place.cache,
-            budget=self._budget(),
+            budget=(self.workers.share or UNLIMITED) // 3,
         )
         plugin = BenchPlugin(self.key, bench)
         self.client.register_plugin(plugin)
@@ -261,42 +296,10 @@ class _Run:
             except Exception as exc:  # the cluster may be what failed
                 logger.debug("could not take the steps away: %s", exc)
 
-    def _info(self) -> dict[str, Any]:
-        return dict(self.client.scheduler_info(n_workers=-1)["workers"])
-
-    def _workers(self) -> int:
-        return max(1, len(self._info()))
-
-    def _threads(self) -> int:
-        return max(1, sum(int(worker["nthreads"]) for worker in self._info().values()))
-
-    def _check_memory(self, steps: Sequence[BaseProcessor], bunches: Sequence[Bunch]) -> None:
-        """Refuse a run whose largest task does not fit the largest worker."""
-        limits = [int(worker.get("memory_limit") or 0) for worker in self._info().values()]
-        if limits and min(limits) > 0:
-            members = (member for bunch in bunches for member in bunch.members)
-            refuse_if_too_large(*largest_task(steps, members), max(limits))
-
-    def _budget(self) -> int:
-        """Bytes of unpublished pixels that a task may hold: a third of a thread's share."""
-        limits = [
-            int(worker["memory_limit"]) // max(1, int(worker["nthreads"]))
-            for worker in self._info().values()
-            if worker.get("memory_limit")
-        ]
-        return min(limits, default=6 << 30) // 3
-
-    def _reservation(self, task: Task) -> dict[str, int] | None:
-        """Return what a task reserves: never more than the largest worker has, or it never runs."""
-        declared = [worker["resources"].get(MEMORY) for worker in self._info().values()]
-        if not declared or None in declared:
-            return None
-        return {MEMORY: int(min(task.memory, max(declared)))}
-
     def _loader(self, steps: Sequence[BaseProcessor]) -> Any:
         def load(number: int, paths: Sequence[Path]) -> Loaded:
             with self._benches(steps):
-                size = max(1, math.ceil(len(paths) / (8 * self._threads())))
+                size = max(1, math.ceil(len(paths) / (8 * self.workers.threads)))
                 packs = [tuple(paths[i : i + size]) for i in range(0, len(paths), size)]
                 loaded: list[Any] = [None] * len(packs)
                 for place, pack in enumerate(packs):
@@ -306,7 +309,10 @@ class _Run:
                         0,
                     )
                 while self.flying:
-                    self._take_loaded(next(self.completed), steps[number], loaded)
+                    future = self._next_completed()
+                    if future is None:
+                        raise ClusterError(self.workers.why_hopeless() or "nothing came back")
+                    self._take_loaded(future, steps[number], loaded)
                 return loaded
 
         return load

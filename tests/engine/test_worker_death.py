@@ -83,3 +83,19 @@ def test_the_cluster_serves_another_run_after_a_loss(
         configured(reduction()), Dataset([ImageBatch()]), settings_for(raw, tmp_path / "c")
     )
     assert_same(result, oracle)
+
+
+def test_a_run_without_workers_ends_with_a_reason(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can come back any more the night ends, and says why."""
+    monkeypatch.setattr("mirar_dask.engine.workers.PATIENCE_SECONDS", 1.0)
+    with connect(ClusterSpec.parse("local", workers=1), dashboard=False) as engine:
+        engine.client.cluster.scale(0)  # type: ignore[attr-defined]
+        result = engine.run(
+            configured(reduction()), Dataset([ImageBatch()]), settings_for(raw, tmp_path / "a")
+        )
+    assert result.counts()["succeeded"] == 0
+    assert result.counts()["blocked"] > 0
+    assert any("no worker" in record.reason for record in result.records)
+    assert sum(result.counts().values()) == len(list(raw.glob("*.fits")))
