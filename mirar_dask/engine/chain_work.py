@@ -13,7 +13,8 @@ from mirar_dask.engine.stopwatch import Stopwatch
 from mirar_dask.engine.travel import pack_image
 from mirar_dask.engine.types import ChainItem, ChainWork, Outcome
 from mirar_dask.errors import ProcessorError
-from mirar_dask.processors.base.core import CONTAINED, names_of
+from mirar_dask.processors.base.blocks import names_of
+from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.outcome import Record, Row, Status
 from mirar_dask.processors.base_processor import (
     BaseImageProcessor,

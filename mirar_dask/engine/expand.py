@@ -25,8 +25,9 @@ from mirar_dask.engine.lookahead import (
 from mirar_dask.engine.questions import combines_frames, measures_frames, needs_whole_batch
 from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.errors import MissingCalibrationError
+from mirar_dask.processors.base.blocks import names_of
 from mirar_dask.processors.base.claims import Claims
-from mirar_dask.processors.base.core import CONTAINED, names_of
+from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Form, Regroup
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base_processor import (

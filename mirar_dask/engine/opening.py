@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.engine.types import RunSettings
-from mirar_dask.processors.base.core import CONTAINED, names_of
+from mirar_dask.processors.base.blocks import names_of
+from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Form, Regroup
 from mirar_dask.processors.base.outcome import Record, Row, Status
 from mirar_dask.processors.base_processor import BaseImageLoader, BaseProcessor

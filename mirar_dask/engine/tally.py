@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mirar_dask.data import Dataset
-from mirar_dask.processors.base.core import names_of
+from mirar_dask.processors.base.blocks import names_of
 from mirar_dask.processors.base.outcome import Record, Status
 
 _WORST_FIRST = (Status.LOST, Status.FAILED, Status.BLOCKED)

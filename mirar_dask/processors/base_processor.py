@@ -1,12 +1,11 @@
 """Base classes of processors under mirar's module path; each is described where it is defined."""
 
-from mirar_dask.processors.base.core import (
-    BaseProcessor,
-    CleanupProcessor,
+from mirar_dask.processors.base.blocks import names_of
+from mirar_dask.processors.base.core import BaseProcessor, CleanupProcessor
+from mirar_dask.processors.base.errors import (
     DuplicationError,
     NoCandidatesError,
     PrerequisiteError,
-    names_of,
 )
 from mirar_dask.processors.base.forms import Form, Regroup, form_of, regroup_of, regroups
 from mirar_dask.processors.base.images import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mirar_dask.data import DataBlock
 from mirar_dask.errors import ProcessorError
-from mirar_dask.processors.base.core import names_of
+from mirar_dask.processors.base.blocks import names_of
 
 
 class OutputPathError(ProcessorError):

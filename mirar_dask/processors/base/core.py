@@ -7,33 +7,18 @@ which header keys it may change, whether it may run twice) it declares.
 
 from __future__ import annotations
 
-import getpass
 import inspect
 import logging
-import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mirar_dask.data import DataBatch, DataBlock, Dataset
-from mirar_dask.errors import (
-    ErrorReport,
-    ErrorStack,
-    NoncriticalProcessingError,
-    ProcessorError,
-)
-from mirar_dask.paths import (
-    PACKAGE_NAME,
-    PROC_HISTORY_KEY,
-    PRODKEY_KEY,
-    SOFTVER_KEY,
-    __version__,
-)
+from mirar_dask.errors import ErrorReport, ErrorStack, NoncriticalProcessingError
+from mirar_dask.processors.base.blocks import names_of, separate_headers
+from mirar_dask.processors.base.errors import DuplicationError
 from mirar_dask.processors.base.forms import (
     Form,
     Regroup,
@@ -42,7 +27,8 @@ from mirar_dask.processors.base.forms import (
     regroup_of,
     regroups,
 )
-from mirar_dask.processors.base.identity import digest, fingerprint
+from mirar_dask.processors.base.history import add_to_history
+from mirar_dask.processors.base.identity import fingerprint, parameters_of
 from mirar_dask.processors.base.outcome import (
     Processed,
     Record,
@@ -50,8 +36,12 @@ from mirar_dask.processors.base.outcome import (
     Status,
     Stepped,
     collect_caveats,
-    error_stack,
     note_caveat,
+)
+from mirar_dask.processors.base.running import (
+    latest_figures,
+    take_through,
+    take_through_with_figures,
 )
 
 logger = logging.getLogger(__name__)
@@ -61,18 +51,6 @@ CONTAINED = (Exception, SystemExit)
 
 SystemExit is among them: left alone it would end a worker process, and with it every task there.
 """
-
-
-class PrerequisiteError(ProcessorError):
-    """Raised when a processor needs another one before it that is not there."""
-
-
-class NoCandidatesError(ProcessorError):
-    """Raised when a source generator was required to find something and did not."""
-
-
-class DuplicationError(ProcessorError):
-    """Raised when a batch holds several blocks of one name."""
 
 
 class BaseProcessor:
@@ -169,16 +147,7 @@ class BaseProcessor:
 
     def parameters(self) -> dict[str, Any]:
         """Constructor parameters and their values, where they are kept under their own names."""
-        found: dict[str, Any] = {}
-        for cls in type(self).__mro__:
-            init = cls.__dict__.get("__init__")
-            if init is None:
-                continue
-            for name, parameter in inspect.signature(init).parameters.items():
-                kept = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-                if kept and name != "self" and name in self.__dict__:
-                    found.setdefault(name, self.__dict__[name])
-        return found
+        return parameters_of(self)
 
     def product_path(self, block: DataBlock) -> Path | None:
         """Path of the file that this step will write for a block, told from its header alone."""
@@ -269,15 +238,7 @@ class BaseProcessor:
         used : str
             Key of what the step used beside the block, a master for instance.
         """
-        block[PROC_HISTORY_KEY] = f"{block[PROC_HISTORY_KEY]}{self.base_key},"
-        key = block[PRODKEY_KEY] if PRODKEY_KEY in block.keys() else ""
-        block[PRODKEY_KEY] = digest(str(key), self.fingerprint, used)
-        user, host = _who_and_where()
-        block["REDUCER"] = user
-        block["REDMACH"] = host
-        block["REDTIME"] = str(datetime.now())
-        block["REDSOFT"] = PACKAGE_NAME
-        block[SOFTVER_KEY] = __version__
+        add_to_history(block, self.base_key, self.fingerprint, used)
 
     def check_duplicates(self, batch: DataBatch) -> None:
         """Raise DuplicationError if two blocks of a batch have one name."""
@@ -336,22 +297,7 @@ class BaseProcessor:
         tick : callable, optional
             Told the seconds that each batch took.
         """
-        records: list[Record] = []
-        rows: list[Row] = []
-        batches: list[DataBatch] = []
-        for batch in dataset:
-            start = time.perf_counter()
-            done = self.process(batch)
-            records += done.records
-            rows += done.rows
-            if done.batch is not None:
-                batches.append(done.batch)
-            if tick is not None:
-                tick(time.perf_counter() - start)
-        stepped = self.rearrange(Dataset(batches))
-        records += stepped.records
-        records += self.save_table(rows)
-        return Stepped(stepped.dataset, records)
+        return take_through(self, dataset, tick)
 
     def save_table(self, rows: list[Row]) -> list[Record]:
         """Write the rows of all batches, if there are any; a failure is a record."""
@@ -371,34 +317,11 @@ class BaseProcessor:
         tuple of Dataset and ErrorStack
             The dataset after the step, and the errors that were contained.
         """
-        start = time.perf_counter()
-        self.latest_batch_runtimes = []
-        self.latest_n_input_batches = len(dataset)
-        self.latest_n_input_blocks = sum(len(batch) for batch in dataset)
-        stepped = self.step(dataset, self.latest_batch_runtimes.append)
-        self.latest_error_stack = error_stack(stepped.records)
-        self.latest_n_output_batches = len(stepped.dataset)
-        self.latest_n_output_blocks = sum(len(batch) for batch in stepped.dataset)
-        self.latest_runtime = time.perf_counter() - start
-        return stepped.dataset, self.latest_error_stack
+        return take_through_with_figures(self, dataset)
 
     def latest_stats(self) -> dict[str, Any]:
         """Figures of the latest `base_apply`, under mirar's names (times in seconds)."""
-        n_blocks = max(self.latest_n_input_blocks, self.latest_n_output_blocks)
-        return {
-            "processor": type(self).__name__,
-            "n_cpu": min(1, self.latest_n_input_batches),
-            "runtime": self.latest_runtime,
-            "batch_runtime_total": sum(self.latest_batch_runtimes),
-            "batch_runtime_max": max(self.latest_batch_runtimes, default=0.0),
-            "runtime_per_block": self.latest_runtime / n_blocks if n_blocks else 0.0,
-            "n_input_batches": self.latest_n_input_batches,
-            "n_input_blocks": self.latest_n_input_blocks,
-            "n_output_batches": self.latest_n_output_batches,
-            "n_output_blocks": self.latest_n_output_blocks,
-            "n_errors": len(self.latest_error_stack.reports),
-            "n_noncritical_errors": len(self.latest_error_stack.noncritical_reports),
-        }
+        return latest_figures(self)
 
     def failure(
         self,
@@ -420,33 +343,3 @@ class CleanupProcessor(BaseProcessor):
     def update_dataset(self, dataset: Dataset) -> Dataset:
         """Leave out the empty batches."""
         return Dataset([batch for batch in dataset if len(batch) > 0])
-
-
-def names_of(subject: DataBlock | DataBatch | Sequence[str]) -> tuple[str, ...]:
-    """Names of the raw frames behind a block, a batch, or given as such; each once."""
-    if isinstance(subject, DataBlock):
-        return tuple(path.name for path in subject.get_raw_img_list())
-    if isinstance(subject, DataBatch):
-        return tuple(dict.fromkeys(name for block in subject for name in names_of(block)))
-    return tuple(subject)
-
-
-def separate_headers(batch: DataBatch) -> None:
-    """Give blocks that came to share one Header object headers of their own."""
-    seen: set[int] = set()
-    for block in batch:
-        header = block.__dict__.get("_header")
-        if header is None:
-            continue
-        if id(header) in seen:
-            block.own_header()
-        seen.add(id(header))
-
-
-@lru_cache(maxsize=1)
-def _who_and_where() -> tuple[str, str]:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
-        user = "unknown"
-    return user, socket.gethostname()

@@ -7,6 +7,7 @@ products with one key were made in the same way of the same frames.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
 from collections.abc import Mapping, Sequence, Set
 from functools import partial
@@ -28,6 +29,20 @@ def fingerprint(processor: BaseProcessor) -> str:
     parts = [f"{cls.__module__}.{cls.__qualname__}", processor.version]
     parts += [f"{name}={describe(value)}" for name, value in sorted(processor.parameters().items())]
     return digest(*parts)
+
+
+def parameters_of(processor: BaseProcessor) -> dict[str, Any]:
+    """Constructor parameters and their values, where they are kept under their own names."""
+    found: dict[str, Any] = {}
+    for cls in type(processor).__mro__:
+        init = cls.__dict__.get("__init__")
+        if init is None:
+            continue
+        for name, parameter in inspect.signature(init).parameters.items():
+            kept = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if kept and name != "self" and name in processor.__dict__:
+                found.setdefault(name, processor.__dict__[name])
+    return found
 
 
 def file_key(path: Path) -> str:

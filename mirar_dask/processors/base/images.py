@@ -18,13 +18,9 @@ from mirar_dask.paths import (
     RAW_IMG_KEY,
     get_mask_path,
 )
-from mirar_dask.processors.base.core import (
-    CONTAINED,
-    BaseProcessor,
-    DuplicationError,
-    names_of,
-    separate_headers,
-)
+from mirar_dask.processors.base.blocks import names_of, separate_headers
+from mirar_dask.processors.base.core import CONTAINED, BaseProcessor
+from mirar_dask.processors.base.errors import DuplicationError
 from mirar_dask.processors.base.forms import Form, Regroup, default_hook, regroups
 from mirar_dask.processors.base.identity import file_key
 from mirar_dask.processors.base.outcome import Processed, Record, Status, Stepped, collect_caveats
