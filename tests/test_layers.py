@@ -45,7 +45,7 @@ ALLOWED_AT_MODULE_LEVEL = {0: set[str](), 1: NUMERIC, 2: NUMERIC, 3: NUMERIC, 4:
 """What each rank may import from outside the standard library when it is imported itself."""
 
 MAY_IMPORT_DASK = {"engine", "cluster", "config"}
-MADE_OF_DASK = {"engine/driver.py", "engine/lazy.py", "engine/plugin.py"}
+MADE_OF_DASK = {"engine/driver.py", "engine/lazy.py", "engine/plugin.py", "engine/workers.py"}
 """Modules that are imported only where a cluster or a Dask collection is asked for."""
 DASK = {"dask", "distributed"}
 HEAVY = {
