@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -79,10 +80,66 @@ def _first_sentence(cls: type[BaseProcessor]) -> str:
 
 def _described(cls: type[BaseProcessor]) -> str:
     """Return what a user needs to put a processor into a configuration."""
-    parameters = [p for n, p in inspect.signature(cls).parameters.items() if n != "self"]
-    arguments = ",\n    ".join(str(p.replace(annotation=p.empty)) for p in parameters)
-    call = f"{cls.__name__}(\n    {arguments},\n)" if parameters else f"{cls.__name__}()"
-    return (
-        f"from {cls.__module__} import {cls.__name__}\n\n{call}\n\n"
-        f"short name: {cls.base_key}\n\n{inspect.getdoc(cls) or ''}"
+    shown = [f"    {_shown(p)},\n" for p in _parameters(cls).values()]
+    call = f"{cls.__name__}(\n{''.join(shown)})" if shown else f"{cls.__name__}()"
+    parts = [
+        f"from {cls.__module__} import {cls.__name__}",
+        call,
+        f"short name: {cls.base_key}",
+        inspect.getdoc(cls) or "",
+    ]
+    for parent in _shared_constructors(cls)[1:]:
+        section = _parameters_section(parent)
+        if section:
+            title = f"Parameters of {parent.__name__}"
+            parts.append(f"{title}\n{'-' * len(title)}\n{section}")
+    return "\n\n".join(parts)
+
+
+def _shared_constructors(cls: type[BaseProcessor]) -> list[type]:
+    """Return the class and those of its parents to which its constructor hands ``**kwargs``."""
+    found = []
+    for parent in cls.__mro__:
+        if "__init__" in parent.__dict__:
+            found.append(parent)
+            if not _hands_on(parent):
+                break
+    return found
+
+
+def _hands_on(cls: type) -> bool:
+    parameters = inspect.signature(cls.__dict__["__init__"]).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _parameters(cls: type[BaseProcessor]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a constructor by name, those handed on to parents included."""
+    found: dict[str, inspect.Parameter] = {}
+    for parent in _shared_constructors(cls):
+        _, *parameters = inspect.signature(parent.__dict__["__init__"]).parameters.values()
+        for parameter in parameters:
+            anything = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            if not (anything and _hands_on(parent)):
+                found.setdefault(parameter.name, parameter)
+    return found
+
+
+def _shown(parameter: inspect.Parameter) -> str:
+    if parameter.default is parameter.empty:
+        return str(parameter.replace(annotation=parameter.empty))
+    default = parameter.default
+    named = callable(default) and hasattr(default, "__name__")
+    value = (
+        default.__name__ if named else "sys.maxsize" if default == sys.maxsize else repr(default)
     )
+    return f"{parameter.name}={value}"
+
+
+def _parameters_section(cls: type) -> str:
+    """Return the text below "Parameters" in a class's docstring."""
+    lines = (inspect.getdoc(cls) or "").splitlines()
+    if "Parameters" not in lines:
+        return ""
+    start = lines.index("Parameters") + 2
+    ends = [i - 1 for i, line in enumerate(lines) if i > start and line and not line.strip("-")]
+    return "\n".join(lines[start : ends[0] if ends else None]).rstrip()

@@ -118,6 +118,20 @@ def test_a_processor_is_described_with_its_parameters(command, name: str):
     assert "flat_mode" in out
 
 
+def test_every_processor_can_be_described(command):
+    """With the parameters that it hands on to its parents, each under its name."""
+    from mirar_dask.cli.processors import processor_classes
+
+    out = command("processors", "FlatCalibrator").out
+    assert "flat_mode='median'" in out
+    assert "missing='fail'" in out
+    assert "Parameters of ProcessorWithCache" in out
+    for cls in processor_classes():
+        said = command("processors", cls.__name__)
+        assert said.code == 0
+        assert " at 0x" not in said.out
+
+
 def test_an_unknown_processor_is_answered_with_a_close_one(command):
     """A misspelt name is recognised."""
     said = command("processors", "FlatCalibratr")
