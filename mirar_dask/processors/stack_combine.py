@@ -67,7 +67,7 @@ def combine_stack(
     ny, nx = frames[0].shape
     data = np.empty((ny, nx), np.float32)
     weight = np.empty((ny, nx), np.float32)
-    rows = max(1, max_bytes // (24 * nx * len(frames)))
+    rows = max(1, max_bytes // (48 * nx * len(frames)))
     for start in range(0, ny, rows):
         stop = min(start + rows, ny)
         band = np.stack([frame.read_rows(start, stop) for frame in frames])

@@ -131,14 +131,15 @@ def _is_peak(
 ) -> NDArray[np.bool_]:
     """Whether each pixel is the highest within `reach`; of equals the first."""
     ny, nx = smooth.shape
-    value = smooth[y, x]
-    peak = np.ones(len(y), bool)
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            if (dy, dx) == (0, 0):
-                continue
-            other = smooth[np.clip(y + dy, 0, ny - 1), np.clip(x + dx, 0, nx - 1)]
-            peak &= (value > other) if (dy, dx) < (0, 0) else (value >= other)
+    left = np.arange(len(y))
+    steps = [(dy, dx) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1)]
+    for dy, dx in sorted(steps, key=lambda step: abs(step[0]) + abs(step[1]))[1:]:
+        yy, xx = y[left], x[left]
+        value = smooth[yy, xx]
+        other = smooth[np.clip(yy + dy, 0, ny - 1), np.clip(xx + dx, 0, nx - 1)]
+        left = left[(value > other) if (dy, dx) < (0, 0) else (value >= other)]
+    peak = np.zeros(len(y), bool)
+    peak[left] = True
     return peak
 
 

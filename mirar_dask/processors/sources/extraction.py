@@ -130,7 +130,7 @@ def extract_sources(
     pixels[mask] = np.median(pixels[~mask])
     sky, noise = _background(pixels, mask, how.background_box)
     level, rms = float(np.median(sky[~mask])), float(np.median(noise[~mask]))
-    if rms <= 1e-6 * max(abs(level), 1e-6):  # an image without noise: any deviation would be infinitely significant
+    if rms <= 1e-6 * max(abs(level), 1e-6):  # without noise anything would be significant
         return Extracted(empty_table(how), level, rms, math.nan, math.nan)
     pixels -= sky
     pixels[mask] = 0.0
@@ -172,7 +172,7 @@ def gaussian_kernel(fwhm: float) -> FloatImage | None:
 
 
 def _background(pixels: FloatImage, mask: BoolImage, box: int) -> tuple[FloatImage, FloatImage]:
-    """Level and noise of the sky; twice, as a gradient within the cells counts as noise at first."""
+    """Level and noise of the sky; in two rounds, as a gradient within a cell first looks noisy."""
     import sep
 
     size = min(box, max(16, min(pixels.shape) // 3))

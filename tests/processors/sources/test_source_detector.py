@@ -16,6 +16,7 @@ from mirar_dask.processors.base_processor import (
     Status,
 )
 from mirar_dask.processors.sources import SourceDetector
+from mirar_dask.testing.contracts import check_processor
 
 CARDS = {
     "CTYPE1": "RA---TAN",
@@ -260,6 +261,11 @@ def test_the_image_is_left_alone(scene):
     np.testing.assert_array_equal(image.get_data(), scene.data)
     assert image.header.tostring() == before
     assert first.equals(second)
+
+
+def test_it_keeps_the_promises_of_every_processor(scene, tmp_path):
+    """Picklable, unchanged by its work, the same result each time, no file written."""
+    check_processor(SourceDetector(), ImageBatch([scene.image()]), folder=tmp_path)
 
 
 def test_wrong_parameters_are_refused():

@@ -15,6 +15,7 @@ from mirar_dask.paths import Roots, use_roots
 from mirar_dask.processors.align.transform import Transform
 from mirar_dask.processors.base_processor import Status
 from mirar_dask.processors.stack import ImageStacker
+from mirar_dask.testing.contracts import check_processor
 
 SHIFTS = [(0.0, 0.0), (6.4, -3.2), (-8.7, 5.5), (3.1, 9.8)]
 
@@ -379,6 +380,13 @@ def test_cubes_and_wrong_parameters_are_refused(simulator):
     cube = simulator.image("cube.fits", np.zeros((3, 20, 20), np.float32))
     done = stacker().process(ImageBatch([cube]))
     assert "has shape (3, 20, 20)" in done.records[0].reason
+
+
+def test_it_keeps_the_promises_of_every_processor(simulator, tmp_path: Path):
+    """Picklable, unchanged by its work, the same result each time."""
+    folder = tmp_path / "promises"
+    folder.mkdir()
+    check_processor(ImageStacker("sigma_clip"), make_batch(simulator, n=3), folder=folder)
 
 
 def test_an_empty_dataset_goes_through():
