@@ -49,7 +49,7 @@ MADE_OF_DASK = {"engine/driver.py", "engine/lazy.py", "engine/plugin.py", "engin
 """Modules that are imported only where a cluster or a Dask collection is asked for."""
 DASK = {"dask", "distributed"}
 HEAVY = {
-    *("dask", "distributed", "bokeh", "matplotlib", "pyarrow", "reproject", "astroalign", "sep"),
+    *("dask", "distributed", "bokeh", "matplotlib", "pyarrow", "reproject", "sep"),
     *("scipy", "photutils", "tornado"),
 }
 

@@ -184,6 +184,8 @@ def summary_report(
     parts: list[RenderableType] = []
     parts += _listed("failures", summary.failures, "red", summary)
     parts += _listed("caveats", summary.caveats, "yellow", summary)
+    if parts:
+        parts.append(Text())
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
