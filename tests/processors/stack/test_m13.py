@@ -17,7 +17,9 @@ from scipy import ndimage
 
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.paths import Roots, use_roots
+from mirar_dask.processors.align.transform import Limits
 from mirar_dask.processors.stack import ImageStacker
+from mirar_dask.processors.stack_place import AlignBy, Place, place_frames
 from mirar_dask.testing.images import make_header
 
 OFFSETS = [(0.0, 0.0), (-11.6, 0.8), (-24.6, 3.4), (-34.8, 3.3), (-46.0, 3.0)]
@@ -39,7 +41,7 @@ def open_frames(paths: list[Path]) -> ImageBatch:
 def stacks(real_frames: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Image]:
     """Return stacks that are aligned in each way, and one that is not."""
     out = tmp_path_factory.mktemp("m13")
-    ways = {"aligned": "auto", "stars": "stars", "sum": "none"}
+    ways = {"aligned": "auto", "sum": "none"}
     made = {}
     with use_roots(Roots(out, out)):
         for name, align_by in ways.items():
@@ -52,12 +54,26 @@ def stacks(real_frames: list[Path], tmp_path_factory: pytest.TempPathFactory) ->
     return made
 
 
-@pytest.mark.parametrize("way", ["aligned", "stars"])
-def test_offsets_are_right(stacks: dict[str, Image], way: str):
-    """Each pair of frames, to a pixel and a half; by stars alone as well."""
-    header = stacks[way].header
+def test_offsets_are_right(stacks: dict[str, Image]):
+    """Each pair of frames, to a pixel and a half."""
+    header = stacks["aligned"].header
     assert header["NCOMBINE"] == 5
-    found = np.array([(header[f"ALDX00{i}"], header[f"ALDY00{i}"]) for i in range(1, 6)])
+    check([(header[f"ALDX00{i}"], header[f"ALDY00{i}"]) for i in range(1, 6)])
+
+
+@pytest.mark.parametrize("align_by", ["stars", pytest.param("correlation", marks=pytest.mark.slow)])
+def test_each_way_gives_the_right_offsets(real_frames: list[Path], align_by: AlignBy):
+    """Stars alone and cross-correlation alone know nothing of each other, and agree."""
+    places = place_frames(list(open_frames(real_frames)), align_by, Limits())
+    solutions = [place.solution for place in places.found if isinstance(place, Place)]
+    assert {solution.method for solution in solutions} == {"reference", align_by}
+    check([solution.transform.offset((1040, 1392)) for solution in solutions])
+
+
+def check(offsets: list[tuple[float, float]]) -> None:
+    """Compare all pairs with the truth."""
+    found = np.array(offsets)
+    assert found.shape == (5, 2)
     miss = (found - found[0]) - np.array(OFFSETS)
     for i in range(5):
         for k in range(i):
@@ -86,10 +102,9 @@ def profile(data: np.ndarray, x: float, y: float) -> tuple[float, float]:
     return float(part[j, i + 48]), float(np.sqrt((row * (at - mean) ** 2)[near].sum() / row.sum()))
 
 
-@pytest.mark.parametrize("way", ["aligned", "stars"])
-def test_stars_are_sharper_than_in_a_plain_sum(stacks: dict[str, Image], way: str):
+def test_stars_are_sharper_than_in_a_plain_sum(stacks: dict[str, Image]):
     """Isolated stars are at least twice as high as where the frames were not aligned."""
-    aligned, plain = stacks[way].get_data(), stacks["sum"].get_data()
+    aligned, plain = stacks["aligned"].get_data(), stacks["sum"].get_data()
     heights = [(profile(aligned, *star)[0], profile(plain, *star)[0]) for star in STARS]
     gains = [high / max(low, 1.0) for high, low in heights]
     assert np.median(gains) > 2.0, heights
