@@ -39,8 +39,8 @@ LEFT_OUT_KEY = "ALIGNOUT"
 N_COMBINED_KEY = "NCOMBINE"
 HOW_KEY = "STCKHOW"
 STACK_SUFFIX = "_stack.fits"
-MOST_NUMBERED = 9999
-"""A number has room in a key of eight characters up to this."""
+MOST_NUMBERED = 999
+"""A number has room in a key of eight characters up to this; further inputs have no keys."""
 
 _OF_ONE_FILE = {
     *(LATEST_SAVE_KEY, LATEST_WEIGHT_SAVE_KEY, FITS_MASK_KEY, "DATE", "CHECKSUM", "DATASUM"),

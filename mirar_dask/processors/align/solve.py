@@ -43,6 +43,8 @@ NEIGHBOURS = 3
 CORRELATED_SIZE = 1600
 """Longest side of frames that are correlated; larger ones are binned."""
 
+SMALLEST_CORRELATED = 32
+"""Shortest side of frames that are correlated."""
 UNCERTAIN = 0.25
 """A shift with a larger error is measured by cross-correlation too: pixels."""
 
@@ -271,6 +273,8 @@ class Aligner:
     def _correlate(self, i: int, *, without_pattern: bool) -> Solution:
         if self.frames.shapes[i] != self.shape:
             raise AlignmentError("frames of different shapes are not correlated")
+        if min(self.shape) < SMALLEST_CORRELATED:
+            raise AlignmentError(f"frames of {self.shape[1]} x {self.shape[0]} are not correlated")
         if without_pattern not in self._spectra:
             self._spectra[without_pattern] = self._spectrum(self.ref, without_pattern)
         binning = self._binning()

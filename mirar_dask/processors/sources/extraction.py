@@ -187,11 +187,16 @@ def _detect(
 ) -> tuple[Any, NDArray[np.int32], bool]:
     import sep
 
-    # sep's own limits are made for small frames; both are settings of the process.
-    sep.set_extract_pixstack(max(300_000, pixels.size // 2))
+    # sep's own limits are made for small frames; both are settings of the process. Its buffer
+    # takes some 40 bytes a pixel, so all pixels get room only if the first attempt shows need.
     sep.set_sub_object_limit(4096)
     last: Exception | None = None
-    for contrast in (how.deblend_contrast, 1.0):  # 1: neighbours are not told apart
+    for room, contrast in (
+        (max(300_000, pixels.size // 20), how.deblend_contrast),
+        (max(300_000, pixels.size), how.deblend_contrast),
+        (max(300_000, pixels.size), 1.0),  # neighbours are not told apart
+    ):
+        sep.set_extract_pixstack(room)
         try:
             found, segments = sep.extract(
                 pixels,

@@ -371,6 +371,19 @@ def test_registered_frames_may_lie_in_the_cache(simulator, monkeypatch: pytest.M
     assert len(after - before) <= 1  # the stack itself
 
 
+@pytest.mark.parametrize("shape", [(10, 8), (1, 50), (40, 3), (17, 300)])
+def test_small_images_do_no_harm(simulator, shape: tuple[int, int]):
+    """They cannot be aligned, which is said; as they are they can be stacked."""
+    rng = np.random.default_rng(0)
+    images = [
+        simulator.image(f"{i}.fits", rng.normal(9, 1, shape).astype(np.float32)) for i in range(3)
+    ]
+    done = stacker().process(ImageBatch(images))
+    assert done.batch is None
+    assert "1 of 3 images can be stacked" in done.records[0].reason
+    assert only(stacker(align_by="none").process(ImageBatch(images)).batch).shape == shape
+
+
 def test_cubes_and_wrong_parameters_are_refused(simulator):
     """One sentence that says what is expected."""
     with pytest.raises(UsageError, match="method='sum' of ImageStacker: expected one of median"):
