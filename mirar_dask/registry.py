@@ -170,7 +170,9 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[module_name] = module
     importlib.invalidate_caches()
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader: it takes the compiled form of a file that was changed within the same
+        # second to one of the same size.
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
     except (Exception, SystemExit) as error:
         if before is None:
             del sys.modules[module_name]

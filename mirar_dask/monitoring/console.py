@@ -62,7 +62,9 @@ def make_monitor(title: str, *, stream: TextIO | None = None) -> Monitor:
     """
     stream = stream or sys.stdout
     if stream.isatty():
-        return LivePanel(title, make_console(stream))
+        console = make_console(stream)
+        if not console.is_dumb_terminal:  # such as an editor's, which cannot draw in place
+            return LivePanel(title, console)
     return PlainLines(title, stream)
 
 

@@ -126,13 +126,22 @@ def test_a_stream_that_is_no_terminal_gets_plain_lines():
     assert isinstance(make_monitor("n", stream=io.StringIO()), PlainLines)
 
 
-def test_a_terminal_gets_the_panel(events: list[Event]):
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_that_cannot_draw_gets_plain_lines(monkeypatch: pytest.MonkeyPatch):
+    """Such as an editor's or a CI system's."""
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_monitor("n", stream=Terminal()), PlainLines)
+
+
+def test_a_terminal_gets_the_panel(events: list[Event], monkeypatch: pytest.MonkeyPatch):
     """The panel is drawn, and the cursor is shown again at its end, errors included."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
+    monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     monitor = make_monitor("imager n1", stream=stream)
     assert isinstance(monitor, LivePanel)
