@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mirar_dask.atomic import replacing
 from mirar_dask.data import SourceTable
 from mirar_dask.processors.sources.table_files import SourceExporter, without_frames
 from mirar_dask.processors.utils.header_values import ParsingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 CSV_SUFFIX = ".csv"
 
@@ -68,6 +70,8 @@ class CSVExporter(SourceExporter):
 
 def merged_columns(table: SourceTable) -> pd.DataFrame:
     """Metadata and columns of a table, in lower case and then in upper case."""
+    import pandas as pd
+
     data = without_frames(table.get_data())
     columns: dict[str, Any] = {}
     for key, value in table.get_metadata().items():

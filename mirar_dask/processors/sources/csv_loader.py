@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mirar_dask.data import SourceTable
 from mirar_dask.paths import core_source_fields
@@ -15,6 +13,9 @@ from mirar_dask.processors.sources.table_files import (
     SourceFileLoader,
     complete_metadata,
 )
+
+if TYPE_CHECKING:
+    pass
 
 
 class CSVLoader(SourceFileLoader):
@@ -57,6 +58,8 @@ def load_csv_table(input_path: str | Path) -> SourceTable:
     SourceFileError
         If it is no CSV file.
     """
+    import pandas as pd
+
     path = Path(input_path)
     try:
         table = pd.read_csv(path)
@@ -85,6 +88,8 @@ def load_csv_table(input_path: str | Path) -> SourceTable:
 
 def _plain(value: Any) -> Any:
     """A value of Python; an empty cell is an empty text, as most empty values in headers are."""
+    import pandas as pd
+
     if pd.isna(value):
         return ""
     return value.item() if hasattr(value, "item") else value

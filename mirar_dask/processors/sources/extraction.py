@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mirar_dask.errors import ProcessorError
@@ -23,6 +22,10 @@ from mirar_dask.paths import (
     XPOS_KEY,
     YPOS_KEY,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 FloatImage = NDArray[np.float32]
 BoolImage = NDArray[np.bool_]
@@ -149,6 +152,8 @@ def extract_sources(
 
 def empty_table(how: Extraction) -> pd.DataFrame:
     """The table of an image without sources."""
+    import pandas as pd
+
     none = np.zeros(0)
     suffixes = [*(aperture_suffix(d) for d in how.aper_diameters), AUTO]
     columns: dict[str, Any] = dict.fromkeys((XPOS_KEY, YPOS_KEY, "xposunc", "yposunc"), none)
@@ -226,6 +231,7 @@ def _measure(
     how: Extraction,
     gain: float | None,
 ) -> pd.DataFrame:
+    import pandas as pd
     import sep
 
     a, b = np.maximum(found["a"], 0.3), np.maximum(found["b"], 0.3)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mirar_dask.atomic import replacing
 from mirar_dask.data import SourceTable
@@ -15,6 +13,10 @@ from mirar_dask.processors.sources.table_files import (
     metadata_to_json,
     without_frames,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 PARQUET_METADATA_KEY = "mirar_metadata"
 PARQUET_SUFFIX = ".parquet"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from astropy.io.fits.card import Undefined
 
 from mirar_dask.data import Image, ImageBatch, SourceBatch, SourceTable
@@ -30,6 +29,7 @@ from mirar_dask.processors.base_processor import BaseSourceGenerator
 from mirar_dask.processors.sources.extraction import Extracted, Extraction, extract_sources
 
 if TYPE_CHECKING:
+    import pandas as pd
     from astropy.wcs import WCS
 
 logger = logging.getLogger(__name__)
@@ -169,6 +169,8 @@ class SourceDetector(BaseSourceGenerator):
 
 def finish_table(table: pd.DataFrame, image: Image) -> pd.DataFrame:
     """Add names and sky coordinates to the sources of an image, and the columns that all have."""
+    import pandas as pd
+
     stem = Path(strip_compression_suffix(str(image[BASE_NAME_KEY]))).stem
     digits = max(4, len(str(len(table))))
     names = [f"{stem}_{number:0{digits}d}" for number in range(1, len(table) + 1)]

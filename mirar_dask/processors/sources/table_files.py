@@ -6,10 +6,9 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from mirar_dask.data import DataBlock, SourceBatch, SourceTable
 from mirar_dask.errors import ProcessorError
@@ -23,6 +22,9 @@ from mirar_dask.paths import (
 )
 from mirar_dask.processors.base.claims import current_claims
 from mirar_dask.processors.base_processor import BaseSourceProcessor
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class SourceFileError(ProcessorError, OSError):
@@ -174,6 +176,8 @@ def _plain(value: Any) -> Any:
 
 def without_frames(table: pd.DataFrame) -> pd.DataFrame:
     """The table with lists of dicts in place of DataFrames in its cells; it is not changed."""
+    import pandas as pd
+
     changed = table.copy(deep=False)
     for column in changed.columns:
         cells = changed[column]
@@ -183,4 +187,6 @@ def without_frames(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _as_records(cell: Any) -> Any:
+    import pandas as pd
+
     return cell.to_dict("records") if isinstance(cell, pd.DataFrame) else cell
