@@ -12,7 +12,7 @@ from mirar_dask.pipelines.parameters import near
 from mirar_dask.pipelines.steps import ENABLED, STEPS, check_step_value
 from mirar_dask.processors.base_processor import BaseProcessor
 from mirar_dask.processors.sources import SourceDetector
-from mirar_dask.processors.sources.extraction import empty_table
+from mirar_dask.processors.sources.extraction import empty_columns
 from mirar_dask.processors.utils import ImageBatcher, ImageRejector, ImageSelector
 from mirar_dask.processors.utils.header_normalise import (
     DEFAULT_GROUP_KEYS,
@@ -132,7 +132,7 @@ class Recipe:
         """Columns of the tables that the detector makes; mirar's CSV has the header beside each."""
         detector = self.make("detect")
         assert isinstance(detector, SourceDetector)
-        return [SOURCE_NAME_KEY, CAND_RA_KEY, CAND_DEC_KEY, *empty_table(detector.extraction)]
+        return [SOURCE_NAME_KEY, CAND_RA_KEY, CAND_DEC_KEY, *empty_columns(detector.extraction)]
 
     def normaliser(self) -> HeaderNormaliser:
         """Make the processor that reads this instrument's headers."""

@@ -126,15 +126,17 @@ def extract_sources(
     ExtractionError
         If sep gives up.
     """
+    import pandas as pd
+
     pixels = np.array(data, dtype=np.float32, order="C")
     mask = ~np.isfinite(pixels)
     if mask.all():
-        return Extracted(empty_table(how), math.nan, math.nan, math.nan, math.nan)
+        return Extracted(pd.DataFrame(empty_columns(how)), math.nan, math.nan, math.nan, math.nan)
     pixels[mask] = np.median(pixels[~mask])
     sky, noise = _background(pixels, mask, how.background_box)
     level, rms = float(np.median(sky[~mask])), float(np.median(noise[~mask]))
     if rms <= 1e-6 * max(abs(level), 1e-6):  # without noise anything would be significant
-        return Extracted(empty_table(how), level, rms, math.nan, math.nan)
+        return Extracted(pd.DataFrame(empty_columns(how)), level, rms, math.nan, math.nan)
     pixels -= sky
     pixels[mask] = 0.0
     noise = np.maximum(noise, np.float32(1e-3 * rms))
@@ -150,10 +152,8 @@ def extract_sources(
     )
 
 
-def empty_table(how: Extraction) -> pd.DataFrame:
-    """The table of an image without sources."""
-    import pandas as pd
-
+def empty_columns(how: Extraction) -> dict[str, Any]:
+    """The columns of the table of an image without sources."""
     none = np.zeros(0)
     suffixes = [*(aperture_suffix(d) for d in how.aper_diameters), AUTO]
     columns: dict[str, Any] = dict.fromkeys((XPOS_KEY, YPOS_KEY, "xposunc", "yposunc"), none)
@@ -161,8 +161,7 @@ def empty_table(how: Extraction) -> pd.DataFrame:
         _add_flux(columns, suffix, none, none)
     for name in ("fwhm", "a", "b", "theta", "ellipticity", "elong", "peak", "snr"):
         columns[name] = none
-    columns |= {"npix": none.astype(int), "flags": none.astype(int), "background": none}
-    return pd.DataFrame(columns)
+    return columns | {"npix": none.astype(int), "flags": none.astype(int), "background": none}
 
 
 def gaussian_kernel(fwhm: float) -> FloatImage | None:
