@@ -197,6 +197,7 @@ def run_request(
                 check_memory=settings.memory_check,
             ),
             progress,
+            plan,
         )
         ending = time.perf_counter()
     progress.phases["stop"] = time.perf_counter() - ending
@@ -224,9 +225,12 @@ def run_request(
 
 
 def _run_configurations(
-    engine: Engine, request: Request, settings: RunSettings, progress: _Progress
+    engine: Engine, request: Request, settings: RunSettings, progress: _Progress, plan: Plan
 ) -> None:
-    """Run the configurations one after the other, each on what the one before left."""
+    """Run the configurations one after the other, each on what the one before left.
+
+    The first begins with the night as the plan found it.
+    """
     from mirar_dask.data import Dataset, ImageBatch
 
     names = request.settings.configurations
@@ -234,7 +238,8 @@ def _run_configurations(
     for number, name in enumerate(names, start=1):
         steps = request.pipeline.set_configuration(name)
         # The files behind the last images belong to the run: they are gone with its cache.
-        settings = replace(settings, keep_results=number < len(names))
+        opened = plan.opened if number == 1 and plan.opened and not plan.opened.late else None
+        settings = replace(settings, keep_results=number < len(names), opened=opened)
         result = engine.run(steps, dataset, settings)
         progress.add(result)
         dataset = result.dataset

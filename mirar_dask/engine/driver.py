@@ -125,7 +125,9 @@ class _Run:
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
         start = time.perf_counter()
-        opened = open_night(steps, dataset, self.settings, self._loader(steps))
+        opened = self.settings.opened or open_night(
+            steps, dataset, self.settings, self._loader(steps)
+        )
         planned = time.perf_counter()
         self.note(opened.records)
         rows = dict(opened.rows)

@@ -69,7 +69,7 @@ class SerialEngine:
             use_claims(Claims()),
             task_memory(self.memory),
         ):
-            opened = open_night(steps, dataset, settings)
+            opened = settings.opened or open_night(steps, dataset, settings)
             planned = time.perf_counter()
             names = tuple(step.step_name for step in opened.steps)
             settings.announce(RunStarted(settings.run_id, time.time(), names, opened.frames))

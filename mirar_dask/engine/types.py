@@ -309,6 +309,8 @@ class RunSettings:
     """Begin nothing new after the first failure."""
     listeners: tuple[Listener, ...] = ()
     adapt: Adapter | None = None
+    opened: Any = None
+    """The `Opened` night of a plan of the same steps, so that headers are read once."""
     check_memory: bool = True
 
     def announce(self, event: Event) -> None:
