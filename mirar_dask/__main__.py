@@ -1,9 +1,7 @@
-"""`python -m mirar_dask` is `mirar-dask`."""
+"""`python -m mirar_dask` is the command `mirar-dask`."""
 
-import sys
-
-from mirar_dask.cli import main
+from mirar_dask.cli import command
 
 # Worker processes import the main module of the driver: they must not start another driver.
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -4,7 +4,7 @@ One module a command; `app` holds what they share. Each imports what it needs wh
 so that ``mirar-dask --help`` answers at once.
 """
 
-from mirar_dask.cli.app import app, main
+from mirar_dask.cli.app import app, command, main
 from mirar_dask.cli.demo import demo
 from mirar_dask.cli.pipelines import pipelines
 from mirar_dask.cli.plan import plan
@@ -12,7 +12,7 @@ from mirar_dask.cli.processors import processors
 from mirar_dask.cli.run import run
 from mirar_dask.cli.simulate import simulate
 
-__all__ = ["app", "main"]
+__all__ = ["app", "command", "main"]
 
 for _command in (demo, simulate, run, plan, pipelines, processors):
     app.add_command(_command)

@@ -7,6 +7,7 @@ A mistake of the user is answered by one sentence with the remedy; the traceback
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import signal
@@ -181,6 +182,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.FAILURES
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def command() -> NoReturn:
+    """Be the program `mirar-dask`: carry out the command line and end the process."""
+    code = main()
+    # Python's end would look for garbage among all that astropy, Dask and bokeh consist of, for
+    # half a second, and find nothing that outlives the process.
+    gc.freeze()
+    sys.exit(code)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
