@@ -35,10 +35,10 @@ HERE = Path(__file__).resolve().parent
 REFERENCES = HERE / "references"
 NIGHTS = {
     "tiny": {"n_bias": 5, "n_dark": 3, "n_flat": 3, "n_science": 4},
-    "small": {"n_bias": 20, "n_dark": 10, "n_flat": 12, "n_science": 10},
-    "large": {"n_bias": 30, "n_dark": 20, "n_flat": 25, "n_science": 50},
+    "small": {"n_bias": 10, "n_dark": 8, "n_flat": 8, "n_science": 20},
+    "large": {"n_bias": 12, "n_dark": 9, "n_flat": 9, "n_science": 80},
 }
-"""Frames of a night with two filters: 22, 74 and 200 in all."""
+"""Frames of a night with two filters (flats and science frames for each): 16, 74, 199 in all."""
 TOLERANCE = 2e-6
 WORK_PHASES = {"masters", "frames"}
 """The phases of the script that are not its start."""
@@ -280,7 +280,7 @@ def report(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=2048, help="pixels a side (2048)")
-    parser.add_argument("--frames", choices=NIGHTS, default="small", help="22, 74 or 200 frames")
+    parser.add_argument("--frames", choices=NIGHTS, default="small", help="22, 74 or 199 frames")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each side (3)")
     parser.add_argument("--workers", type=int, default=2, help="processes of each side (2)")
     parser.add_argument(
