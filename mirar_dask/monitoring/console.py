@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from mirar_dask.engine.types import Event, RecordAdded, RunEnded, RunStarted, TaskLost
-from mirar_dask.monitoring.state import FAILURES, RunState, StepState, fold
+from mirar_dask.monitoring.state import FAILURES, RunState, fold
 from mirar_dask.processors.base.outcome import Record
 
 if TYPE_CHECKING:
@@ -237,7 +237,8 @@ def _step_table(state: RunState, *, max_rows: int) -> Table:
     table.add_column("step", no_wrap=True, overflow="ellipsis", ratio=1)
     for heading in ("done", "running", "failed", "s/frame"):
         table.add_column(heading, justify="right", no_wrap=True, min_width=7)
-    shown = _most_telling(state, max_rows)
+    names = _with_work(state)
+    shown = _most_telling(state, names, max_rows)
     for name in shown:
         step = state.steps[name]
         each = f"{step.seconds / step.done:.3f}" if step.done else "."
@@ -245,22 +246,30 @@ def _step_table(state: RunState, *, max_rows: int) -> Table:
         failed = Text(str(step.failed or "."), style="red" if step.failed else "")
         figures = (str(step.done or "."), str(step.running or "."), failed, each)
         table.add_row(Text(name), *figures, style=style)
-    if len(shown) < len(state.steps):
-        table.add_row(f"and {len(state.steps) - len(shown)} more steps", style="dim")
+    if len(shown) < len(names):
+        table.add_row(f"and {len(names) - len(shown)} more steps", style="dim")
     return table
 
 
-def _most_telling(state: RunState, max_rows: int) -> list[str]:
-    """Choose the steps for which there is room: at work first, then begun; in their order."""
-    if len(state.steps) <= max_rows:
-        return list(state.steps)
+def _with_work(state: RunState) -> list[str]:
+    """Leave out the steps that the run has passed without a task, such as those that sort."""
+    names = list(state.steps)
+    active = [number for number, name in enumerate(names) if not state.steps[name].idle]
+    last = active[-1] if active else -1
+    return [name for n, name in enumerate(names) if n > last or n in set(active)]
 
-    def interest(item: tuple[str, StepState]) -> int:
-        step = item[1]
+
+def _most_telling(state: RunState, names: list[str], max_rows: int) -> list[str]:
+    """Choose the steps for which there is room: at work first, then begun; in their order."""
+    if len(names) <= max_rows:
+        return names
+
+    def interest(name: str) -> int:
+        step = state.steps[name]
         return 0 if step.running else 1 if step.failed else 2 if step.done else 3
 
-    chosen = {name for name, _ in sorted(state.steps.items(), key=interest)[: max_rows - 1]}
-    return [name for name in state.steps if name in chosen]
+    chosen = set(sorted(names, key=interest)[: max_rows - 1])
+    return [name for name in names if name in chosen]
 
 
 def progress_line(state: RunState) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirar_dask.atomic import replacing
 from mirar_dask.monitoring.console import plural
-from mirar_dask.monitoring.state import FAILURES
+from mirar_dask.monitoring.state import FAILURES, PLAN_STEP
 from mirar_dask.processors.base.outcome import Record, Status
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the JSON summary."""
-PLAN_STEP = "plan"
-"""What the engine names as the step of a caveat that concerns the night as a whole."""
 SHOWN = 10
 """Failures, and caveats, that the printed summary lists; the JSON file has all of them."""
 

@@ -23,6 +23,9 @@ from mirar_dask.processors.base.outcome import Record, Status
 KEPT_FAILURES = 5
 """How many of the last failures a state holds; all of them are in the run's records."""
 
+PLAN_STEP = "plan"
+"""What the engine names as the step of a caveat that concerns the night as a whole."""
+
 FAILURES = (Status.FAILED, Status.BLOCKED, Status.LOST)
 
 
@@ -42,6 +45,11 @@ class StepState:
     """Frames that it has a caveat about."""
     seconds: float = 0.0
     """Time that workers spent in it, all together."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has been heard of it."""
+        return not (self.done or self.running or self.failed or self.set_aside or self.caveats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,4 +185,6 @@ def _with_record(state: RunState, record: Record) -> RunState:
     elif record.status is Status.CAVEATS:
         at = replace(at, caveats=at.caveats + n)
         state = replace(state, n_caveats=state.n_caveats + 1)
+    if record.step == PLAN_STEP:
+        return state
     return replace(state, steps={**state.steps, record.step: at})

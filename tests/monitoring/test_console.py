@@ -73,10 +73,18 @@ def test_the_panel_fits_its_terminal(width: int, height: int):
 
 def test_with_too_many_steps_the_running_ones_are_shown():
     """What is at work matters more than what waits."""
-    steps = {f"step{i}": StepState(running=2 if i == 99 else 0) for i in range(100)}
+    steps = {f"step{i}": StepState(done=1, running=2 if i == 99 else 0) for i in range(100)}
     text = "\n".join(drawn(RunState(started=0.0, steps=steps)))
     assert "step99" in text
     assert "more steps" in text
+
+
+def test_steps_that_were_passed_without_a_task_are_not_shown():
+    """Sorting by headers takes no time; what is still to come is shown."""
+    steps = {"sort": StepState(), "flat": StepState(done=3), "save": StepState()}
+    text = "\n".join(drawn(RunState(started=0.0, steps=steps)))
+    assert "sort" not in text
+    assert "save" in text
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are():

@@ -56,6 +56,13 @@ def test_a_step_that_the_start_did_not_name_is_shown_all_the_same():
     assert state.steps["select"].set_aside == 1
 
 
+def test_a_caveat_about_the_night_as_a_whole_is_no_step():
+    """It is counted, and adds no line to the table of steps."""
+    record = Record((), Status.CAVEATS, "plan", "no bias frames in this night")
+    state = fold_all([RunStarted("r", 0.0, ("load",), ()), RecordAdded(record, 1.0)])
+    assert (list(state.steps), state.n_caveats) == (["load"], 1)
+
+
 def test_a_label_with_a_step_unknown_so_far_is_no_error():
     """Labels may name more than steps."""
     state = fold(RunState(), TaskSubmitted("master of r", 1, 1, ("a",), 0.0))
