@@ -45,11 +45,20 @@ class ExitCode(IntEnum):
     INTERRUPTED = 128 + signal.SIGINT
     """Ctrl-C."""
     TERMINATED = 128 + signal.SIGTERM
-    """SIGTERM."""
+    """SIGTERM: a batch system, a shutdown."""
+    HUNG_UP = 128 + signal.SIGHUP
+    """SIGHUP: the terminal was closed."""
+
+
+ENDING = {
+    signal.SIGTERM: ("terminated", ExitCode.TERMINATED),
+    signal.SIGHUP: ("the terminal was closed", ExitCode.HUNG_UP),
+}
+"""Signals that end a run as Ctrl-C does, with the word for each."""
 
 
 class Terminated(KeyboardInterrupt):
-    """Raised in the main thread when SIGTERM arrives, so that it ends a run as Ctrl-C does."""
+    """Raised in the main thread when such a signal arrives; its argument is the signal."""
 
 
 class App(click.Group):
@@ -68,10 +77,11 @@ class App(click.Group):
             return _answer(ctx, error, ExitCode.NOTHING)
         except KeyboardInterrupt as error:
             _show_traceback(ctx, error)
-            word = "terminated" if isinstance(error, Terminated) else "interrupted"
+            word, code = "interrupted", ExitCode.INTERRUPTED
+            if isinstance(error, Terminated):
+                word, code = ENDING[error.args[0]]
             say(". ".join([word, *getattr(error, "__notes__", [])]))
-            terminated = isinstance(error, Terminated)
-            return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+            return code
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except OSError as error:
@@ -158,10 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         See `ExitCode`.
     """
-    before = signal.signal(signal.SIGTERM, _terminate)
+    # What is ignored stays ignored: `nohup` is there to outlive the terminal.
+    caught = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, _terminate)
     try:
         code = int(app.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
-        if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        if code >= ExitCode.HUNG_UP:
             _leave_threads_behind(code)
         return code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -181,7 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILURES
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def command() -> NoReturn:
@@ -194,7 +208,7 @@ def command() -> NoReturn:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
+    raise Terminated(signal.Signals(number))
 
 
 def _leave_threads_behind(code: int) -> None:

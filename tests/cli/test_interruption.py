@@ -104,16 +104,25 @@ def test_ctrl_c_ends_a_run_in_seconds(night: Path, tmp_path: Path, cluster: str)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are listed from /proc")
-def test_sigterm_ends_a_run_as_ctrl_c_does(night: Path, tmp_path: Path):
-    """A batch system sends it to the driver alone, or to all; the exit code is 143."""
-    with running(night, tmp_path, "local") as process:
+@pytest.mark.parametrize(
+    ("number", "cluster", "word"),
+    [
+        (signal.SIGTERM, "local", "terminated"),
+        (signal.SIGHUP, "serial", "the terminal was closed"),
+    ],
+)
+def test_other_signals_end_a_run_as_ctrl_c_does(
+    night: Path, tmp_path: Path, number: signal.Signals, cluster: str, word: str
+):
+    """A batch system sends one to the driver alone, or to all; the exit code names it."""
+    with running(night, tmp_path, cluster) as process:
         sent = time.monotonic()
-        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, number)
         _, err = process.communicate(timeout=30)
         assert time.monotonic() - sent < 10
-        assert process.returncode == 143
+        assert process.returncode == 128 + number
         assert "Traceback" not in err
-        assert err.startswith("mirar-dask: terminated.")
+        assert err.startswith(f"mirar-dask: {word}.")
         assert gone(process.pid)
     (run,) = (tmp_path / "out/slow/n1/runs").iterdir()
     assert not (run / "cache").exists()
