@@ -54,6 +54,8 @@ def expand(
     batch: Bunch,
     prefix: str,
     claims: Claims,
+    *,
+    keep_images: bool = False,
 ) -> Expansion:
     """Walk a batch of images through steps ``start:stop``.
 
@@ -70,8 +72,14 @@ def expand(
         Begins the names of contexts.
     claims : Claims
         Told which products will be written.
+    keep_images : bool
+        Also return the images as they are where they leave, which takes memory.
     """
-    return _Walk(steps, start, stop, batch, prefix, claims).run()
+    walk = _Walk(steps, start, stop, batch, prefix, claims)
+    expansion = walk.run()
+    if keep_images:
+        expansion.images = walk.last_seen
+    return expansion
 
 
 class _Walk:
@@ -92,6 +100,7 @@ class _Walk:
         self.contexts: dict[str, Context] = {}
         self.leaves: list[Leaf] = []
         self.late: str | None = None
+        self.last_seen: dict[int, Image] = {}
 
     def run(self) -> Expansion:
         subs = [_Sub({i: look_ahead(handle) for i, handle in enumerate(self.handles)})]
@@ -112,6 +121,7 @@ class _Walk:
 
     def leave(self, sub: _Sub, next_step: int) -> None:
         if sub.images:
+            self.last_seen.update(sub.images)
             keys = self.keys_behind(sub) if next_step == self.stop else None
             self.leaves.append(Leaf(tuple(sub.images), next_step, sub.splits, keys))
 

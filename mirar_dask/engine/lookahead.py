@@ -8,7 +8,8 @@ change, or on pixels, looking ahead ends there: `LateError` is raised instead of
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from astropy.io.fits import Header
@@ -16,7 +17,7 @@ from astropy.io.fits import Header
 from mirar_dask.data import Image
 from mirar_dask.data.image_data import ImageHandle
 from mirar_dask.data.pixels import Pixels
-from mirar_dask.paths import PROC_HISTORY_KEY
+from mirar_dask.paths import BASE_NAME_KEY, PROC_HISTORY_KEY
 from mirar_dask.processors.base_processor import BaseProcessor
 
 
@@ -74,8 +75,43 @@ class AheadPixels(Pixels):
         raise LateError("pixels")
 
 
-def look_ahead(handle: ImageHandle) -> Image:
+@dataclass(frozen=True, slots=True)
+class AheadHandle:
+    """An image as a plan knows it behind some steps, in the place of its handle."""
+
+    image: Image
+
+    files: ClassVar[tuple[()]] = ()
+
+    def open(self) -> Image:
+        """Return the image itself: a plan looks at it once more."""
+        return self.image
+
+    @property
+    def pixels(self) -> Pixels:
+        """Pixels that must not be asked for."""
+        return self.image.pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape that the pixels had when they were read."""
+        return self.image.shape
+
+    @property
+    def name(self) -> str:
+        """The image's ``BASENAME``, as far as it is known."""
+        return str(Header.__getitem__(self.image.get_header(), BASE_NAME_KEY))
+
+    @property
+    def names(self) -> list[str]:
+        """Base names of the raw files behind the image."""
+        return [path.name for path in self.image.get_raw_img_list()]
+
+
+def look_ahead(handle: ImageHandle | AheadHandle) -> Image:
     """Make an image whose header is known and whose pixels must not be asked for."""
+    if isinstance(handle, AheadHandle):
+        return handle.image
     image = handle.open()
     header = image.get_header()
     # A parsed header of 60 cards takes a millisecond to copy; changing its class takes nothing,
@@ -83,6 +119,13 @@ def look_ahead(handle: ImageHandle) -> Image:
     header.__class__ = AheadHeader
     header.late = frozenset()
     return Image(AheadPixels(handle.pixels), header)
+
+
+def ahead_handle(image: Image) -> AheadHandle:
+    """Put an image, looked at before or not, into the place of its handle."""
+    if isinstance(image.get_header(), AheadHeader):
+        return AheadHandle(image)
+    return AheadHandle(look_ahead(image.handle()))
 
 
 def know_less(images: Iterable[Image], step: BaseProcessor) -> None:

@@ -15,6 +15,7 @@ from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine.expand import expand
 from mirar_dask.engine.expansion import Expansion
+from mirar_dask.engine.lookahead import AheadHandle, LateError, ahead_handle
 from mirar_dask.engine.memory import largest_task
 from mirar_dask.engine.opening import Opened, open_night
 from mirar_dask.engine.places import RunPlace
@@ -24,7 +25,6 @@ from mirar_dask.engine.types import Bunch, Handle, RunSettings
 from mirar_dask.errors import NothingToDoError
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.claims import Claims
-from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Form, Regroup
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base_processor import BaseProcessor, KeyedRegroup
@@ -241,14 +241,16 @@ class _Planner:
                 why = f"step '{step.step_name}' works on whole batches: what it returns is known"
                 self._late_from(start + 1, f"{why} at run time only")
             return False
-        expansion = expand(self.all_steps, start, stop, bunch, str(start), self.claims)
+        expansion = expand(
+            self.all_steps, start, stop, bunch, str(start), self.claims, keep_images=True
+        )
         self._count_chains(expansion)
         self._add_masters(expansion, bunch)
         if expansion.late is not None:
             self.late.append(expansion.late)
         known = True
         for leaf in expansion.leaves:
-            members = tuple(self._ahead(expansion, bunch, position) for position in leaf.positions)
+            members: Any = tuple(AheadHandle(expansion.images[p]) for p in leaf.positions)
             if leaf.next_step < stop and not needs_whole_batch(self.all_steps[leaf.next_step]):
                 self._late_from(leaf.next_step, expansion.late or "")
                 self.batches.append(
@@ -258,9 +260,6 @@ class _Planner:
             else:
                 known &= self._walk(leaf.next_step, stop, Bunch(members), arrived)
         return known
-
-    def _ahead(self, expansion: Expansion, bunch: Bunch, position: int) -> Handle:
-        return bunch.members[position]
 
     def _count_chains(self, expansion: Expansion) -> None:
         seen: dict[int, int] = {}
@@ -308,12 +307,15 @@ class _Planner:
             return None
         try:
             merged, records = last.merge(Dataset([bunch.open() for bunch in arrived]))
-        except CONTAINED as exc:
-            self._late_from(stop, f"step '{last.step_name}': {exc}")
+        except LateError as exc:
+            why = f"step '{last.step_name}' asks for {exc}, known at run time only"
+            self._late_from(stop, why)
+            self.steps[stop - 1].batches = None
             return None
         self.missing += [r for r in records if r.status is Status.FAILED]
         self.steps[stop - 1].batches = len(merged)
-        return [Bunch.of(batch) for batch in merged]
+        ahead: Any = [tuple(ahead_handle(image) for image in batch) for batch in merged]
+        return [Bunch(members) for members in ahead]
 
     def _late_from(self, place: int, why: str) -> None:
         self.late.append(why)

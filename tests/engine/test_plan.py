@@ -15,7 +15,9 @@ from mirar_dask.engine import SerialEngine, Status
 from mirar_dask.engine.plan import Plan, plan
 from mirar_dask.errors import NothingToDoError
 from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.processors.bias import BiasCalibrator
 from mirar_dask.processors.flat import FlatCalibrator
+from mirar_dask.processors.utils.header_annotate import HeaderAnnotator
 from mirar_dask.processors.utils.image_loader import ImageLoader
 from mirar_dask.processors.utils.image_rejector import ImageRejector
 from mirar_dask.processors.utils.image_selector import ImageBatcher, ImageRebatcher
@@ -87,6 +89,29 @@ def test_what_is_known_at_run_time_only_is_said_to_be(raw: Path, tmp_path: Path)
     batch = _plan([ImageLoader(), Doubles(), ImageRebatcher("FILTER")], raw, tmp_path)
     assert "doubles" in batch.late[0]
     assert batch.steps[1].images == 15
+
+
+def test_a_key_that_a_header_step_writes_is_known_at_the_regroup_behind_it(
+    raw: Path, tmp_path: Path
+) -> None:
+    """Headers are followed through steps and segments, as far as they can be known."""
+
+    def steps() -> list[BaseProcessor]:
+        return [
+            ImageLoader(),
+            BiasCalibrator(),
+            HeaderAnnotator(["OBSCLASS", "FILTER"], output_key="KIND"),
+            ImageRebatcher("KIND"),
+            HeaderAnnotator("KIND", output_key="SORT"),
+            ImageBatcher("SORT"),
+        ]
+
+    found = _plan(steps(), raw, tmp_path)
+    result = SerialEngine().run(configured(steps()), Dataset(), settings_for(raw, tmp_path))
+    assert not found.missing
+    assert not found.late
+    ends = [batch.members for batch in found.batches if batch.before == "end"]
+    assert ends == [tuple(image.get_name() for image in batch) for batch in result.dataset]
 
 
 def test_missing_calibrations_are_named_before_the_run(raw: Path, tmp_path: Path) -> None:
