@@ -48,8 +48,8 @@ class StepState:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing has been heard of it."""
-        return not (self.done or self.running or self.failed or self.set_aside or self.caveats)
+        """Whether no worker has been, or is, at it, and nothing failed in it."""
+        return not (self.done or self.running or self.failed)
 
 
 @dataclass(frozen=True, slots=True)
