@@ -281,7 +281,7 @@ def report(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=2048, help="pixels a side (2048)")
-    parser.add_argument("--frames", choices=NIGHTS, default="small", help="16, 74 or 200 frames")
+    parser.add_argument("--frames", choices=NIGHTS, default="small", help="22, 74 or 200 frames")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each side (3)")
     parser.add_argument("--workers", type=int, default=2, help="processes of each side (2)")
     parser.add_argument(
