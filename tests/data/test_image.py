@@ -348,7 +348,10 @@ def test_a_file_that_was_disowned_stays(image: MakeImage):
 def test_nothing_is_disowned_without_a_file(image: MakeImage, monkeypatch: pytest.MonkeyPatch):
     """An image in memory has none."""
     monkeypatch.setenv("USE_MIRAR_CACHE", "no")
-    image().disown()
+    made = image()
+    made.disown()
+    assert made.pixels.path is None
+    assert Image.cache_files == []
 
 
 def test_a_failed_step_leaves_the_image_as_it_was(image: MakeImage):

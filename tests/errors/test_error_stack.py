@@ -143,3 +143,5 @@ def test_messages_that_are_no_utf8_are_written_all_the_same(tmp_path):
     stack = ErrorStack([report(ValueError("bad name \udcff"), "x\udcff.fits")])
     stack.summarise_error_stack(tmp_path / "errors.txt")
     stack.summarise_error_stack_tsv(tmp_path / "errors.tsv")
+    assert b"bad name" in (tmp_path / "errors.txt").read_bytes()
+    assert b".fits" in (tmp_path / "errors.tsv").read_bytes()
