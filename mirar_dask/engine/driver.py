@@ -124,6 +124,7 @@ class _Run:
         self.workers = Workers(self.client)
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
+        """Open the night, do all tasks, and put the result together."""
         start = time.perf_counter()
         opened = self.settings.opened or open_night(
             steps, dataset, self.settings, self._loader(steps)

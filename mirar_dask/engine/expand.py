@@ -103,6 +103,7 @@ class _Walk:
         self.last_seen: dict[int, Image] = {}
 
     def run(self) -> Expansion:
+        """Walk all steps."""
         subs = [_Sub({i: look_ahead(handle) for i, handle in enumerate(self.handles)})]
         for place in range(self.start, self.stop):
             step = self.steps[place]
@@ -179,6 +180,7 @@ class _Walk:
     # -- steps that look at images ------------------------------------------------------------
 
     def look_at_images(self, place: int, step: BaseProcessor, sub: _Sub) -> None:
+        """Take one part through a step that looks at its images."""
         assert isinstance(step, BaseImageProcessor)
         context = self.find_context(place, step, sub) if step.form is Form.GATHER else None
         if context is not None and context.kind == "failed":
@@ -201,6 +203,7 @@ class _Walk:
         know_less(sub.images.values(), step)
 
     def find_context(self, place: int, step: BaseImageProcessor, sub: _Sub) -> Context:
+        """Find out what a step is given beside each image, and what that is made of."""
         name = f"{self.prefix}:{step.step_name}:{min(sub.images)}"
         context = Context(name, place, "prepare", users=tuple(sub.images))
         if not isinstance(step, ProcessorWithCache):
@@ -213,6 +216,7 @@ class _Walk:
         return context
 
     def find_master(self, step: ProcessorWithCache, sub: _Sub, context: Context) -> None:
+        """Find out of which frames a master is made, or why there is none."""
         batch = ImageBatch(list(sub.images.values()))
         places = {id(image): position for position, image in sub.images.items()}
         known = all(is_known(image) for image in batch)
@@ -254,6 +258,7 @@ class _Walk:
         )
 
     def tap(self, position: int, name: str, image: Image) -> None:
+        """Note that a context wants an image as it is here."""
         chain = self.chains[position]
         done = len(chain.links)
         chain.taps.setdefault(done, []).append(name)
@@ -270,6 +275,7 @@ class _Walk:
     def divide(
         self, step: BaseProcessor, sub: _Sub
     ) -> tuple[list[dict[int, Image]], dict[int, Record]]:
+        """Ask a step into which parts its batch falls, and which images end here."""
         assert isinstance(step, BatchSplitter)
         groups: dict[tuple[Any, ...], dict[int, Image]] = {}
         exits: dict[int, Record] = {}
