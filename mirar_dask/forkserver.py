@@ -14,15 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
-PRELOADED = (
-    "distributed.nanny",
-    "distributed.worker",
-    "mirar_dask.engine.plugin",
-    "mirar_dask.engine.task",
-    "mirar_dask.processors.combine",
-    "mirar_dask.pipelines.imager",
-)
-"""What workers need of any night."""
+PRELOADED = "mirar_dask.preloaded"
+"""Module that imports what workers need of any night."""
 METHOD = "forkserver"
 ENVIRONMENT = {
     # glibc gives memory back to the system after every large array by default, and a frame's
@@ -51,7 +44,7 @@ def start_early() -> None:
     global _running
     if _running or METHOD not in multiprocessing.get_all_start_methods():
         return
-    multiprocessing.get_context(METHOD).set_forkserver_preload(list(PRELOADED))
+    multiprocessing.get_context(METHOD).set_forkserver_preload([PRELOADED])
     resource_tracker.ensure_running()  # its first start unblocks signals in this thread
     with _environment(), _interrupts_blocked():
         forkserver.ensure_running()

@@ -105,12 +105,8 @@ class _Progress:
     errors: ErrorStack
     frames: dict[str, Any] = field(default_factory=dict)
     records: list[Any] = field(default_factory=list)
-    phases: dict[str, float] = field(default_factory=dict)
-    workers: int = 1
-
-    def __call__(self, event: Event) -> None:
-        """Take note of the number of workers."""
-        self.workers = max(self.workers, getattr(event, "workers", 0))
+    reducing: float = 0.0
+    """Seconds in which tasks were done."""
 
     def add(self, result: RunResult) -> None:
         """Take in the result of one more configuration."""
@@ -121,8 +117,7 @@ class _Progress:
                 self.frames[name] = status
         self.records += result.records
         self.errors += result.errors
-        for name, seconds in result.phases.items():
-            self.phases[name] = self.phases.get(name, 0.0) + seconds
+        self.reducing += result.phases["reduce"]
 
 
 def run_request(
@@ -131,6 +126,7 @@ def run_request(
     plan: Plan | None = None,
     listeners: Iterable[Listener] = (),
     say: Callable[[str], None] | None = None,
+    since: float | None = None,
 ) -> RunSummary:
     """Carry a request out.
 
@@ -144,6 +140,8 @@ def run_request(
         Each is called with every event of the run.
     say : callable, optional
         Told what is done before the first event and after the last.
+    since : float, optional
+        When the work for the request began, as `time.perf_counter` tells it; now by default.
 
     Raises
     ------
@@ -157,6 +155,7 @@ def run_request(
     from mirar_dask.engine.types import RunSettings
     from mirar_dask.errors import ErrorStack
     from mirar_dask.monitoring import run_folder
+    from mirar_dask.monitoring.account import Account
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
 
@@ -164,9 +163,10 @@ def run_request(
     spec = ClusterSpec.parse(settings.cluster, workers=settings.workers, memory=settings.memory)
     check_output_folder(folders)
     started, began = datetime.now(UTC), time.perf_counter()
+    since = began if since is None else since
     run_id = run_folder.new_run_id(started)
     before = run_folder.product_files(folders.output)
-    progress = _Progress(ErrorStack())
+    progress, account = _Progress(ErrorStack()), Account()
     say = say or (lambda text: None)
     with ExitStack() as stack:
         stack.enter_context(use_roots(folders.roots))
@@ -174,16 +174,14 @@ def run_request(
         if plan is None:
             say("reading headers")
             plan = plan_request(request)
-        progress.phases["plan"] = time.perf_counter() - began
+        planning = time.perf_counter() - began
         folder = run_folder.make_run_folder(folders.output, run_id)
         stack.enter_context(run_folder.log_to(folder / run_folder.LOG))
         stack.enter_context(_telling_where(folders.output))
         journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
         (folder / run_folder.PLAN).write_text(json.dumps(plan.to_json(), indent=1) + "\n")
-        starting = time.perf_counter()
         say("starting workers" if spec.kind == "local" else "connecting")
         engine = stack.enter_context(connect(spec))
-        progress.phases["start"] = time.perf_counter() - starting
         _run_configurations(
             engine,
             request,
@@ -192,33 +190,39 @@ def run_request(
                 roots=folders.roots,
                 cache_dir=folder / run_folder.CACHE,
                 fail_fast=settings.fail_fast,
-                listeners=(journal, progress, *map(_contained, listeners)),
+                listeners=(journal, account, *map(_contained, listeners)),
                 adapt=pipeline.adapt,
                 check_memory=settings.memory_check,
             ),
             progress,
             plan,
         )
-        ending = time.perf_counter()
-    progress.phases["stop"] = time.perf_counter() - ending
     products = run_folder.written_since(folders.output, before)
     _save_errors(request, progress.errors)
+    seconds = time.perf_counter() - since
     summary = RunSummary(
         run_id=run_id,
         pipeline=pipeline.name,
         night=folders.night,
         configurations=settings.configurations,
         cluster=settings.cluster,
-        workers=progress.workers,
+        workers=account.workers,
         started=started,
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         raw=folders.raw,
         output=folders.output,
         run_folder=folder,
         frames=progress.frames,
         records=tuple(progress.records),
         products=products,
-        phases=progress.phases,
+        phases={
+            # Also the end of the cluster, and whatever else belongs to no other phase.
+            "start": seconds - planning - progress.reducing,
+            "plan": planning,
+            **account.phases(progress.reducing),
+        },
+        bytes_read=account.meter.read,
+        bytes_written=account.meter.written,
     )
     summary.save(folder / run_folder.SUMMARY)
     return summary

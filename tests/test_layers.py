@@ -21,6 +21,7 @@ RANKS = {
     "errors": 0,
     "forkserver": 0,
     "paths": 0,
+    "preloaded": 0,
     "registry": 0,
     "roots": 0,
     "data": 1,
@@ -45,7 +46,13 @@ ALLOWED_AT_MODULE_LEVEL = {0: set[str](), 1: NUMERIC, 2: NUMERIC, 3: NUMERIC, 4:
 """What each rank may import from outside the standard library when it is imported itself."""
 
 MAY_IMPORT_DASK = {"engine", "cluster", "config"}
-MADE_OF_DASK = {"engine/driver.py", "engine/lazy.py", "engine/plugin.py", "engine/workers.py"}
+MADE_OF_DASK = {
+    "cluster/dashboard.py",
+    "engine/driver.py",
+    "engine/lazy.py",
+    "engine/plugin.py",
+    "engine/workers.py",
+}
 """Modules that are imported only where a cluster or a Dask collection is asked for."""
 DASK = {"dask", "distributed"}
 HEAVY = {

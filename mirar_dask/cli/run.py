@@ -74,7 +74,9 @@ def carry_out(
 
     monitor = make_monitor(request.title)
     with monitor, logging_to(monitor, verbosity):
-        summary = run_request(request, listeners=[monitor], say=monitor.phase)
+        summary = run_request(
+            request, listeners=[monitor], say=monitor.phase, since=click.get_current_context().obj
+        )
     if json_path is not None:
         summary.save(json_path)
     show_summary(summary, make_console())

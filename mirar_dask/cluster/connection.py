@@ -93,6 +93,7 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
     import distributed.utils
     from distributed import Client, LocalCluster
 
+    from mirar_dask.cluster.dashboard import offer_dashboard
     from mirar_dask.engine.plugin import MEMORY
 
     layout = machine_layout(spec)
@@ -112,7 +113,7 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
         # Without an address the scheduler's server would listen on all interfaces, dashboard or
         # not; so would the servers of workers in this process with the protocol inproc.
         "dashboard_address": "127.0.0.1:0",
-        "scheduler_kwargs": {"dashboard": dashboard},
+        "scheduler_kwargs": {"dashboard": False},
         "host": "127.0.0.1",
         "protocol": "tcp://",
         "local_directory": spec.local_directory,
@@ -122,6 +123,8 @@ def _start(spec: ClusterSpec, stack: ExitStack, dashboard: bool) -> Client:
     with _answering_interrupts_alone():
         cluster = LocalCluster(**arguments)
     stack.callback(_close, cluster)
+    if dashboard:
+        offer_dashboard(cluster.scheduler)
     return stack.enter_context(Client(cluster))
 
 

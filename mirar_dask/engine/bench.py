@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mirar_dask.data.cache import CachePlace
+from mirar_dask.data.metering import counted_as
 from mirar_dask.engine.travel import size_of, unpack
 from mirar_dask.errors import ProcessorError
 from mirar_dask.paths import Roots
@@ -37,7 +38,8 @@ class ContextCache:
         """Return a context, unpacking it the first time."""
         with self._lock:
             if name not in self._kept:
-                self._kept[name] = (size_of(packed), unpack(packed))
+                with counted_as("masters"):
+                    self._kept[name] = (size_of(packed), unpack(packed))
             self._kept.move_to_end(name)
             while len(self._kept) > 1 and sum(n for n, _ in self._kept.values()) > self.budget:
                 self._kept.popitem(last=False)

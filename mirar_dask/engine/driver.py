@@ -259,7 +259,7 @@ class _Run:
             self.settings.announce(
                 TaskFinished(
                     task.label, task.number, flight.attempt, task.names, outcome.worker,
-                    outcome.seconds, times, time.time(),
+                    outcome.seconds, times, time.time(), outcome.meter,
                 )
             )  # fmt: skip
             return

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import task_memory, use_place
+from mirar_dask.data.metering import metered
 from mirar_dask.engine.opening import open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
@@ -86,14 +87,15 @@ class SerialEngine:
                     break
                 began = time.perf_counter()
                 n = sum(len(batch) for batch in dataset)
-                stepped = step.step(dataset)
+                with metered() as meter:
+                    stepped = step.step(dataset)
                 note(stepped.records)
                 dataset = stepped.dataset
                 seconds = time.perf_counter() - began
                 settings.announce(
                     TaskFinished(
                         step.step_name, 0, 0, (), "serial", seconds,
-                        ((step.step_name, seconds, n),), time.time(),
+                        ((step.step_name, seconds, n),), time.time(), meter,
                     )
                 )  # fmt: skip
             dataset = place.keep(dataset)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from mirar_dask.data.cache import task_memory, use_place
+from mirar_dask.data.metering import metered
 from mirar_dask.engine.batch_work import do_batch, do_load, do_regroup
 from mirar_dask.engine.bench import Bench, find_bench
 from mirar_dask.engine.chain_work import do_chain
@@ -43,14 +44,20 @@ def execute(bench: Bench, task: Task) -> Outcome:
         Always: what fails is in its records.
     """
     start = time.perf_counter()
-    with use_roots(bench.roots), use_place(bench.place), task_memory(bench.budget):
+    with (
+        use_roots(bench.roots),
+        use_place(bench.place),
+        task_memory(bench.budget),
+        metered() as meter,
+    ):
         try:
             outcome = perform(task.work, bench)
         except (*CONTAINED, KeyboardInterrupt) as exc:
             step = bench.steps[first_step(task.work)]
             outcome = Outcome(failed=True, records=(step.failure(exc, task.names),))
     worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
-    return replace(outcome, seconds=time.perf_counter() - start, worker=worker)
+    seconds = time.perf_counter() - start
+    return replace(outcome, seconds=seconds, worker=worker, meter=meter)
 
 
 def execute_remote(run_id: str, task: Task) -> Outcome:

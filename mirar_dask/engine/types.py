@@ -20,6 +20,7 @@ from mirar_dask.data import (
     SourceBatch,
     SourceHandle,
 )
+from mirar_dask.data.metering import Meter
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import Roots
 from mirar_dask.processors.base.outcome import Record, Row, Status
@@ -204,6 +205,8 @@ class Outcome:
     times: tuple[StepTime, ...] = ()
     seconds: float = 0.0
     worker: str = ""
+    meter: Meter = field(default_factory=Meter)
+    """What it read and wrote."""
     files: tuple[Path, ...] = ()
     """Cache files that this outcome brought into being."""
 
@@ -248,6 +251,8 @@ class TaskFinished:
     times: tuple[tuple[str, float, int], ...]
     """(step, seconds, number of blocks)."""
     time: float
+    meter: Meter = field(default_factory=Meter)
+    """What it read and wrote."""
 
 
 @dataclass(frozen=True, slots=True)

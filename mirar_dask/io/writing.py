@@ -16,6 +16,7 @@ from astropy.io import fits
 
 from mirar_dask.atomic import replacing, write_error
 from mirar_dask.data import Image
+from mirar_dask.data.metering import writing
 from mirar_dask.data.pixels import Pixels
 from mirar_dask.data.quiet import quietly
 from mirar_dask.errors import MirarDaskError
@@ -92,12 +93,19 @@ def save_to_path(
     data = storable(data)
     if compress or path.suffix.lower() == ".fz":
         hdu = create_compressed_fits(data, header)
-        with _astropy_writes(path, overwrite=overwrite) as temporary:
+        with (
+            writing("products", data.nbytes),
+            _astropy_writes(path, overwrite=overwrite) as temporary,
+        ):
             hdu.writeto(temporary)
             restore_floats(temporary, header)
         return path
     head = header_block(header, data.shape, data.dtype)
-    with replacing(path, overwrite=overwrite) as temporary, _stream(temporary) as file:
+    with (
+        writing("products", len(head) + data.nbytes),
+        replacing(path, overwrite=overwrite) as temporary,
+        _stream(temporary) as file,
+    ):
         file.write(head)
         write_pixels(file, data)
     return path

@@ -54,7 +54,11 @@ class RunSummary:
     products: tuple[Path, ...]
     """Files that the run wrote for the user, sorted."""
     phases: Mapping[str, float] = field(default_factory=dict)
-    """Seconds by phase."""
+    """Seconds by phase; they add up to `seconds`."""
+    bytes_read: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of pixels that were read, by the kind of their file."""
+    bytes_written: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of files that were written, by kind."""
 
     @property
     def failures(self) -> tuple[Record, ...]:
@@ -132,6 +136,7 @@ class RunSummary:
             "failures": [_record_json(record) for record in self.failures],
             "caveats": [_record_json(record) for record in self.caveats],
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "bytes": {"read": dict(self.bytes_read), "written": dict(self.bytes_written)},
         }
 
     def save(self, path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits import Header
 
+from mirar_dask.data.metering import reading
 from mirar_dask.data.pixels.base import Pixels
 from mirar_dask.data.quiet import quietly
 from mirar_dask.data.reading import Stamp, loaded_dtype, read_scaled, unchanged
@@ -95,7 +96,9 @@ class FitsPixels(Pixels):
 
     def _read(self, first: int, shape: tuple[int, ...]) -> np.ndarray:
         out = np.empty(shape, self.dtype)
-        with unchanged(self.path, Stamp(self.size, self.mtime_ns, self.inode)) as file:
+        nbytes = out.size * self.disk_dtype.itemsize
+        stamp = Stamp(self.size, self.mtime_ns, self.inode)
+        with reading("raw", nbytes), unchanged(self.path, stamp) as file:
             file.seek(self.offset + first * self.disk_dtype.itemsize)
             return read_scaled(
                 file,
@@ -127,7 +130,8 @@ class FitsFilePixels(Pixels):
 
     def read(self) -> np.ndarray:
         """Read the image; errors as in `FitsPixels.read`."""
-        with unchanged(self.path, Stamp(self.size, self.mtime_ns, self.inode)):
+        stamp = Stamp(self.size, self.mtime_ns, self.inode)
+        with reading("raw", self.size), unchanged(self.path, stamp):
             data = self._decoded()
         if data.size != math.prod(self.shape):
             raise InvalidFitsError(f"{self.path} holds {data.shape} pixels, not {self.shape}")

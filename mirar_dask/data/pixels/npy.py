@@ -14,6 +14,7 @@ import numpy as np
 
 from mirar_dask.data.cache import CacheError, cache, use_cache
 from mirar_dask.data.generations import Owner, link_generation, write_generation
+from mirar_dask.data.metering import reading, writing
 from mirar_dask.data.pixels.base import Pixels
 from mirar_dask.data.reading import fill
 
@@ -38,7 +39,8 @@ class NpyPixels(Pixels):
     @classmethod
     def publish(cls, array: np.ndarray) -> NpyPixels:
         """Write an array to a new generation, which this process owns."""
-        path, offset, size = write_generation(array)
+        with writing("cache", array.nbytes):
+            path, offset, size = write_generation(array)
         return cls(path, array.shape, array.dtype, offset, size, Owner(path))
 
     def disown(self) -> None:
@@ -65,7 +67,7 @@ class NpyPixels(Pixels):
 
     def view(self) -> np.ndarray:
         """Map the file, read-only; hold the result for a short time only."""
-        with self._open() as file:
+        with reading("cache", self.nbytes), self._open() as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return np.ndarray(self.shape, self.dtype, buffer=content, offset=self.offset)
 
@@ -75,7 +77,7 @@ class NpyPixels(Pixels):
 
     def _read(self, first: int, shape: tuple[int, ...]) -> np.ndarray:
         out = np.empty(shape, self.dtype)
-        with self._open() as file:
+        with reading("cache", out.nbytes), self._open() as file:
             file.seek(self.offset + first * self.dtype.itemsize)
             fill(file, out, self.path)
         return out

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from mirar_dask.data import Image, ImageBatch
+from mirar_dask.data.metering import counted_as
 from mirar_dask.errors import MissingCalibrationError, UsageError
 from mirar_dask.paths import (
     BASE_NAME_KEY,
@@ -219,7 +220,8 @@ class ProcessorWithCache(BaseImageProcessor):
         master[PRODKEY_KEY] = digest(path.name)  # the name holds the hash of frames and parameters
         if self.write_to_cache and (self.overwrite or not path.exists()):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.save_fits(master, path)
+            with counted_as("masters"):
+                self.save_fits(master, path)
         elif LATEST_SAVE_KEY not in master.keys():
             master[LATEST_SAVE_KEY] = path.name
         return master

@@ -1,0 +1,44 @@
+"""Where the time of a run goes, and the bytes that it moves: a fold of its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mirar_dask.data.metering import Meter
+from mirar_dask.engine.types import Event, RunStarted, TaskFinished
+
+
+@dataclass
+class Account:
+    """Adds up what the tasks of a run tell; use it as a listener."""
+
+    busy: float = 0.0
+    """Seconds that workers spent in tasks, all together."""
+    workers: int = 1
+    """Tasks that could run at once."""
+    meter: Meter = field(default_factory=Meter)
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case RunStarted():
+                self.workers = max(self.workers, event.workers)
+            case TaskFinished():
+                self.busy += event.seconds
+                self.meter.add(event.meter)
+
+    def phases(self, seconds: float) -> dict[str, float]:
+        """Divide the seconds in which tasks were done by what workers did, on average.
+
+        Returns
+        -------
+        dict
+            ``read`` (until the pixels were in memory), ``compute``, ``write`` (until the system
+            had taken the files) and ``idle`` (no task, or one on its way): seconds of one worker.
+            They add up to ``seconds``.
+        """
+        n = self.workers
+        read, write = self.meter.read_seconds / n, self.meter.write_seconds / n
+        compute = max(0.0, self.busy / n - read - write)
+        idle = max(0.0, seconds - read - write - compute)
+        return {"read": read, "compute": compute, "write": write, "idle": idle}
