@@ -25,7 +25,9 @@ _VALUE = re.compile(
 )
 _HIERARCH = re.compile(rb"HIERARCH(?: [A-Z0-9_-]+)+ *= ")
 _OF_THE_FILE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "PCOUNT", "GCOUNT", "GROUPS")
+_SIMPLE = b"SIMPLE  =                    T / conforms to FITS standard".ljust(CARD)
 _STRUCTURE = frozenset({*_OF_THE_FILE, "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "END"})
+_OF_ITS_FILE = frozenset(key.encode() for key in _STRUCTURE - {"EXTEND", "END"})
 _OF_ONE_HDU = ("", "EXTNAME", "EXTVER", "EXTLEVEL", "INHERIT", "NEXTEND")
 
 
@@ -143,12 +145,41 @@ def image_header(file: FitsFile, hdu: Hdu) -> fits.Header:
     return header
 
 
-def describe_pixels(header: fits.Header, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Make a header read from a file describe the array that the image presents, in place.
+def describing_header(
+    file: FitsFile, hdu: Hdu, shape: tuple[int, ...], dtype: np.dtype
+) -> fits.Header:
+    """Return an HDU's header so that it describes the array that the image presents.
 
     The keys that only say how the file stored it (BZERO, BSCALE, BLANK, checksums) go: beside
     floats they would be applied a second time, or warned of.
     """
+    if hdu.kind != "compressed":
+        # Done to the text: astropy takes longer to take out two cards than to parse them all.
+        return parse_header(_describing_cards(hdu.raw, shape, dtype))
+    header = image_header(file, hdu)
+    describe_pixels(header, shape, dtype)
+    return header
+
+
+def _describing_cards(raw: bytes, shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    wanted = {b"BITPIX": bitpix_of(dtype), b"NAXIS": len(shape)}
+    wanted.update({b"NAXIS%d" % (i + 1): n for i, n in enumerate(reversed(shape))})
+    cards = [_SIMPLE]
+    for start in range(0, len(raw), CARD):
+        card = raw[start : start + CARD]
+        keyword = card[:8].rstrip()
+        if keyword in wanted:
+            comment = card[10:].partition(b"/")[2].strip()
+            card = b"%-8b= %20d" % (keyword, wanted.pop(keyword))
+            card = (card + (b" / " + comment if comment else b""))[:CARD].ljust(CARD)
+        elif keyword in _OF_ITS_FILE or (keyword.startswith(b"NAXIS") and keyword[5:].isdigit()):
+            continue
+        cards.append(card)
+    return b"".join(cards)
+
+
+def describe_pixels(header: fits.Header, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Make a header read from a file describe an array instead, in place."""
     for key in _OF_THE_FILE:
         header.remove(key, ignore_missing=True, remove_all=True)
     for i in range(len(shape) + 1, header.get("NAXIS", 0) + 1):

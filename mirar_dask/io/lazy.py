@@ -15,7 +15,7 @@ from mirar_dask.data.reading import loaded_dtype
 from mirar_dask.errors import InvalidFitsError, UsageError
 from mirar_dask.io.checks import SeveralImagesError
 from mirar_dask.io.hdu import Hdu
-from mirar_dask.io.headers import add_primary_keys, describe_pixels, image_header
+from mirar_dask.io.headers import add_primary_keys, describing_header, image_header
 from mirar_dask.io.structure import FitsFile
 
 _DISK_DTYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
@@ -153,8 +153,7 @@ def _open(file: FitsFile, hdu: Hdu, dtype: npt.DTypeLike | None) -> Opened:
     loaded = loaded_dtype(disk, bscale, bzero) if dtype is None else np.dtype(dtype)
     if loaded.kind != "f" or loaded.itemsize not in (4, 8):
         raise UsageError(f"images are loaded as float32 or float64, not as {loaded}")
-    header = image_header(file, hdu)
-    describe_pixels(header, shape, loaded)
+    header = describing_header(file, hdu, shape, loaded)
     path = file.path.absolute()
     stamp = {"size": file.size, "mtime_ns": file.mtime_ns, "inode": file.inode}
     pixels: Pixels

@@ -143,3 +143,25 @@ def test_a_header_without_image_is_a_header(tmp_path: Path):
     (tmp_path / "b.fits").write_text("nothing")
     with pytest.raises(InvalidFitsError, match="not a FITS file"):
         read_header(tmp_path / "b.fits")
+
+
+def test_a_header_describes_the_array_and_keeps_every_other_card(tmp_path, core_header):
+    """A cube of one plane, of integers with an offset, twice the same odd key, and comments."""
+    core_header["BLANK"] = -1
+    core_header["BITPIX"] = (16, "bits")
+    core_header.append(("TWICE", 1, "first"))
+    core_header.append(("TWICE", 2, "second"))
+    core_header.add_history("was read / out")
+    path = tmp_path / "cube.fits"
+    fits.PrimaryHDU(np.ones((1, 4, 6), np.int16), core_header).writeto(path)
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header["BZERO"] = 32768
+    before = fits.getheader(path)
+    _, header = open_lazy(path)
+    assert tuple(header.cards[0]) == ("SIMPLE", True, "conforms to FITS standard")
+    described = [("BITPIX", -32), ("NAXIS", 2), ("NAXIS1", 6), ("NAXIS2", 4)]
+    assert [(c.keyword, c.value) for c in header.cards[1:5]] == described
+    assert header.comments["BITPIX"] == before.comments["BITPIX"]
+    of_the_file = {"SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "BZERO", "BLANK"}
+    others = [tuple(card) for card in before.cards if card.keyword not in of_the_file]
+    assert [tuple(card) for card in header.cards[5:]] == others
