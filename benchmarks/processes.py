@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,11 @@ class Usage:
 
 
 def measure(
-    command: Sequence[str], log: Path, *, sample: float | None = None, workdir: Path | None = None
+    command: Sequence[str],
+    log: Path,
+    *,
+    sample: float | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Usage:
     """Run a command and measure it.
 
@@ -71,8 +75,8 @@ def measure(
     sample : float, optional
         Seconds between two looks at the memory of the processes. A look keeps a process from
         changing its memory map meanwhile, so a run that is timed is better left alone.
-    workdir : path, optional
-        Working folder of the command.
+    environment : mapping, optional
+        Environment variables of the command; ours by default.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def measure(
     before = set(_children(mine))
     with log.open("w") as stream:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=workdir)
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
         with _sampler(process.pid, before, sample) as peak:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             seconds = time.perf_counter() - start
