@@ -14,13 +14,14 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 # Warnings of pip about its own configuration are noise to a newcomer; errors still show.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO ?= demo
+BENCH ?=
 
 help:
 	@echo "make demo      simulate a night, reduce it, show what came out (folder $(DEMO)/)"
 	@echo "make test      the default test suite"
 	@echo "make check     format, lint and types, as CI does"
 	@echo "make test-all  the default suite and the slow ones, with what they need"
-	@echo "make bench     the benchmarks of benchmarks/"
+	@echo "make bench     all benchmarks of benchmarks/ (an hour); BENCH=night-74 for one of them"
 	@echo "make format    let ruff format the code"
 	@echo "make clean     remove what make made, $(VENV) included"
 
@@ -40,7 +41,7 @@ check: $(VENV)/.installed-test
 	@$(BIN)/mypy
 
 bench: $(VENV)/.installed-test
-	@$(BIN)/python benchmarks/bench_night.py
+	@$(BIN)/python benchmarks/run.py $(BENCH)
 
 format: $(VENV)/.installed-test
 	@$(BIN)/ruff format .

@@ -119,7 +119,7 @@ def main() -> None:
             "masters": middle - begin,
             "frames": time.time() - middle,
         }
-        options.json.write_text(json.dumps({"seconds": phases}))
+        options.json.write_text(json.dumps({"phases": phases}))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def main() -> None:
             phases[step.base_key] = phases.get(step.base_key, 0.0) + time.time() - begin
         del dataset
     if options.json:
-        options.json.write_text(json.dumps({"seconds": phases}))
+        options.json.write_text(json.dumps({"phases": phases}))
 
 
 if __name__ == "__main__":
