@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SUBREAPER = 36
-"""PR_SET_CHILD_SUBREAPER of prctl."""
+SET_SUBREAPER, GET_SUBREAPER = 36, 37
+"""Of prctl: PR_SET_CHILD_SUBREAPER and PR_GET_CHILD_SUBREAPER."""
 PATIENCE = 60.0
 """Seconds for processes that a command leaves behind to end by themselves."""
 PROC = Path("/proc")
@@ -83,10 +83,9 @@ def measure(
     CommandFailed
         If its exit code is not zero, or if it leaves a process behind that goes on running.
     """
-    _adopt()
     mine = os.getpid()
     before = set(_children(mine))
-    with log.open("w") as stream:
+    with _adopting(), log.open("w") as stream:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
         with _sampler(process.pid, before, sample) as peak:
@@ -94,23 +93,28 @@ def measure(
             seconds = time.perf_counter() - start
         read, written = _bytes(process.pid)
         _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    cpu = used.ru_utime + used.ru_stime
-    for more_cpu, more_read, more_written in _orphans(before, log):
-        cpu, read, written = cpu + more_cpu, read + more_read, written + more_written
+        process.returncode = os.waitstatus_to_exitcode(status)
+        cpu = used.ru_utime + used.ru_stime
+        for more_cpu, more_read, more_written in _orphans(before, log):
+            cpu, read, written = cpu + more_cpu, read + more_read, written + more_written
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise CommandFailed(
-            f"'{' '.join(command[:4])} ...' ended with {process.returncode}:\n{tail}"
-        )
+        said = f"'{' '.join(command[:4])} ...' ended with {process.returncode}"
+        raise CommandFailed(f"{said}:\n{tail}")
     memory = Memory(peak.tree / 1024, peak.process / 1024, peak.samples) if sample else None
     return Usage(seconds, cpu, read, written, memory)
 
 
-def _adopt() -> None:
-    """Become the parent of processes whose own parents end first."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+@contextlib.contextmanager
+def _adopting() -> Iterator[None]:
+    """Be the parent of processes whose own parents end first."""
+    library, before = ctypes.CDLL(None), ctypes.c_int(0)
+    library.prctl(GET_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    library.prctl(SET_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        library.prctl(SET_SUBREAPER, before.value, 0, 0, 0)
 
 
 def _orphans(before: set[int], log: Path) -> Iterator[tuple[float, int, int]]:

@@ -64,6 +64,7 @@ def run(name: str, common: list[str]) -> Result:
 def main() -> int:
     parser = options(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(BENCHMARKS)}")
+    parser.set_defaults(repeat=None)  # each benchmark knows how often is enough
     parser.add_argument("--list", action="store_true", help="tell what there is, and end")
     chosen = parser.parse_args()
     if chosen.list:
@@ -93,7 +94,8 @@ def main() -> int:
 def common(chosen: argparse.Namespace) -> list[str]:
     """Return the options that every benchmark has, as they were given to us."""
     quick = ["--quick"] if chosen.quick else []
-    return [*quick, "--repeat", str(chosen.repeat), "--work", str(chosen.work)]
+    repeat = [] if chosen.repeat is None else ["--repeat", str(chosen.repeat)]
+    return [*quick, *repeat, "--work", str(chosen.work)]
 
 
 if __name__ == "__main__":
