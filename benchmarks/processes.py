@@ -130,6 +130,7 @@ def _orphans(before: set[int], log: Path) -> Iterator[tuple[float, int, int]]:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             raise CommandFailed(f"it left {len(left)} processes behind that ran on; see {log}")
         time.sleep(0.02)
 

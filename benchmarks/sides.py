@@ -18,6 +18,9 @@ from references import environments
 
 REFERENCES = Path(environments.__file__).resolve().parent
 NAMES = ("mirar", "script", "ours", "ccdproc")
+IMPORTS = {name: environment.check for name, environment in environments.ALL.items()}
+IMPORTS["ours"] = "import mirar_dask.run, mirar_dask.engine.driver, distributed, astropy.io.fits"
+"""What each side needs in any case."""
 SAMPLE = 0.05
 """Seconds between two looks at the memory, in runs that are not timed."""
 
@@ -49,6 +52,13 @@ class Side:
         """Return its environment: byte code is kept, as of any software that is installed."""
         dropped = {"PYTHONDONTWRITEBYTECODE"} if self.name == "ours" else {"PYTHONPATH"}
         return {key: value for key, value in os.environ.items() if key not in dropped}
+
+    def warm(self) -> None:
+        """Have its modules in memory, as software that is in use has them."""
+        scratch = str(Path(self.python).parents[1] / "scratch")  # mirar makes folders on import
+        where = {"OUTPUT_DATA_DIR": scratch, "RAW_DATA_DIR": scratch}
+        command = [self.python, "-c", IMPORTS[self.name]]
+        subprocess.run(command, env=self.environment() | where, capture_output=True, check=True)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what matters in it."""
@@ -121,6 +131,7 @@ def run(side: Side, night: Night, out: Path, *, sample: bool = False) -> Run:
     report = out / "report.json"
     os.sync()  # what earlier runs wrote is not to be written during this one
     night.warm()  # and what it reads may have been pushed out of memory by them
+    side.warm()
     usage = measure(
         side.command(night.raw, out, report),
         out / "log.txt",
