@@ -246,6 +246,10 @@ class Comparison:
             if "agreement" in found:
                 told.append(f"{found['agreement']:.6%} of the pixels as the reference")
             lines.append(f"{label:<11} {', '.join(told)}")
+        mine = self.looks.get(f"ours x{self.workers}")
+        for what, kinds in (mine.told.get("bytes", {}) if mine else {}).items():
+            told = [f"{kind} {count / 1e9:.3f}" for kind, count in kinds.items()]
+            lines.append(f"ours, GB {what} by its own count: {', '.join(told)}")
         return lines
 
     def figures(self) -> dict[str, Any]:
