@@ -88,7 +88,7 @@ def measure(
     with _adopting(), log.open("w") as stream:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
-        with _sampler(process.pid, before, sample) as peak:
+        with _ended_with_us(process, before), _sampler(process.pid, before, sample) as peak:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             seconds = time.perf_counter() - start
         read, written = _bytes(process.pid)
@@ -117,6 +117,25 @@ def _adopting() -> Iterator[None]:
         library.prctl(SET_SUBREAPER, before.value, 0, 0, 0)
 
 
+@contextlib.contextmanager
+def _ended_with_us(process: subprocess.Popen[bytes], before: set[int]) -> Iterator[None]:
+    """End all processes of a command if we are interrupted, by Ctrl-C for instance."""
+    try:
+        yield
+    except BaseException:
+        _end(before)
+        process.returncode = -signal.SIGKILL
+        raise
+
+
+def _end(before: set[int]) -> None:
+    """End our new children, and theirs, which become ours then."""
+    while left := [pid for pid in _children(os.getpid()) if pid not in before]:
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
 def _orphans(before: set[int], log: Path) -> Iterator[tuple[float, int, int]]:
     """Wait for what a command left behind: processor time, bytes read and written of each."""
     deadline = time.monotonic() + PATIENCE
@@ -127,10 +146,7 @@ def _orphans(before: set[int], log: Path) -> Iterator[tuple[float, int, int]]:
                 _, _, used = os.wait4(pid, 0)
                 yield used.ru_utime + used.ru_stime, read, written
         if time.monotonic() > deadline:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+            _end(before)
             raise CommandFailed(f"it left {len(left)} processes behind that ran on; see {log}")
         time.sleep(0.02)
 

@@ -86,3 +86,20 @@ def test_a_process_that_is_left_running_is_ended(tmp_path: Path, monkeypatch: py
     with pytest.raises(CommandFailed, match="left 1 processes behind"):
         measure([sys.executable, "-S", "-c", code], tmp_path / "log")
     assert not processes._children(os.getpid())
+
+
+def test_an_interruption_ends_all_processes(tmp_path: Path):
+    """Nothing goes on running when the benchmark is stopped by Ctrl-C."""
+    code = (
+        "import os, sys, time, signal\n"
+        "parent = os.getppid()\n"
+        "child = os.fork()\n"
+        "if child == 0: time.sleep(300)\n"
+        "print(child, flush=True)\n"
+        "os.kill(parent, signal.SIGINT)\n"
+        "time.sleep(300)"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        measure([sys.executable, "-S", "-c", code], tmp_path / "log")
+    child = Path("/proc", (tmp_path / "log").read_text().strip(), "stat")
+    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
