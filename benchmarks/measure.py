@@ -164,7 +164,8 @@ def number(value: float) -> str:
 
 def save(results: Sequence[Result], path: Path) -> None:
     """Write results as JSON."""
-    found = {"machine": machine(), "benchmarks": {r.name: asdict(r) for r in results}}
-    for told in found["benchmarks"].values():
-        del told["lines"]
+    told = {result.name: asdict(result) for result in results}
+    for each in told.values():
+        del each["lines"]
+    found = {"machine": machine(), "benchmarks": told}
     path.write_text(json.dumps(found, indent=1) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +27,6 @@ class NightSize:
     n_dark: int
     n_flat: int
     n_science: int
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What the simulation is asked for."""
-        return {
-            "n_bias": self.n_bias,
-            "n_dark": self.n_dark,
-            "n_flat": self.n_flat,
-            "n_science": self.n_science,
-        }
 
 
 NAMED = {
@@ -104,11 +94,18 @@ class Night:
 
 def simulated(size: NightSize, seed: int, folder: Path) -> Night:
     """Simulate a night unless an earlier run has."""
-    counts = "-".join(str(count) for count in size.counts.values())
-    raw = folder / f"night-{size.size}-{counts}-{seed}" / "raw"
+    raw = folder / f"night-{'-'.join(map(str, astuple(size)))}-{seed}" / "raw"
     if not (truth_folder(raw)).exists():  # it is written last
         shutil.rmtree(raw.parent, ignore_errors=True)
-        simulate_night(raw, size=size.size, seed=seed, **size.counts)
+        simulate_night(
+            raw,
+            size=size.size,
+            n_bias=size.n_bias,
+            n_dark=size.n_dark,
+            n_flat=size.n_flat,
+            n_science=size.n_science,
+            seed=seed,
+        )
     return Night.of(raw)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -78,7 +79,7 @@ def check(
     return found
 
 
-def agreement(ours: NDArray, theirs: NDArray, *, scaled: bool = False) -> float:
+def agreement(ours: NDArray[Any], theirs: NDArray[Any], *, scaled: bool = False) -> float:
     """Return the fraction of the pixels that agree; NaN agrees with NaN.
 
     With `scaled`, one factor may separate the frames.
