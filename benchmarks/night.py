@@ -74,7 +74,16 @@ def run(chosen: argparse.Namespace) -> Result:
         found.time(own, 1 if chosen.quick else chosen.repeat)
     finally:
         shutil.rmtree(own, ignore_errors=True)
-    return found.result(chosen.raw.resolve().name if chosen.raw else chosen.night)
+    return found.result(chosen.raw.resolve().name if chosen.raw else name_of(chosen))
+
+
+def name_of(chosen: argparse.Namespace) -> str:
+    """Return the night's name, with what is different about it."""
+    other = {kind: getattr(chosen, kind) for kind in ("size", "bias", "dark", "flat", "science")}
+    other["seed"] = None if chosen.seed == 1 else chosen.seed
+    told = [f"{kind} {value}" for kind, value in other.items() if value is not None]
+    quick = ["quick"] if chosen.quick else []
+    return ", ".join([chosen.night, *quick, *told])
 
 
 class Comparison:
