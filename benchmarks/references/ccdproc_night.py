@@ -45,8 +45,25 @@ def read(path: Path) -> CCDData:
 
 
 def combine(frames: Sequence[CCDData], scale: object = None) -> CCDData:
-    """Combine frames by their median."""
-    return ccdproc.combine(list(frames), method="median", scale=scale, dtype=np.float32)
+    """Combine frames by their median.
+
+    Without the uncertainties, which none of the others has: they take most of the time of a
+    master, and frames that are corrected with it would get some too.
+    """
+    master = ccdproc.combine(
+        list(frames),
+        method="median",
+        scale=scale,
+        dtype=np.float32,
+        combine_uncertainty_function=no_uncertainty,
+    )
+    master.uncertainty = None
+    return master
+
+
+def no_uncertainty(data: np.ndarray, axis: int) -> np.ndarray:
+    """Stand in for the standard deviation of what is combined."""
+    return np.zeros(data.shape[1:])
 
 
 def correct(path: Path, bias: CCDData, dark: CCDData) -> CCDData:
