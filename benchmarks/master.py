@@ -123,7 +123,7 @@ def engine_master(
     science["OBSCLASS"], science["BASENAME"] = "science", "science.fits"
     batch.append(science)
     for image in batch:
-        image["COADDS"], image["CALSTEPS"] = 1, ""
+        image["COADDS"], image["GAIN"] = 1, 1.5
     made: list[float] = []
 
     def listen(event: object) -> None:
@@ -138,7 +138,7 @@ def engine_master(
     seconds = made[-1] - start
     failed = result.counts()["failed"] + result.counts()["blocked"]
     if failed:
-        raise SystemExit(f"{failed} frames failed: {result.records[0]}")
+        raise SystemExit(f"{failed} frames failed: {result.records[-1]}")
     (master,) = output.rglob("bias_*.fits")
     data = open_fits(master)[0]
     shutil.rmtree(output, ignore_errors=True)
