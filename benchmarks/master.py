@@ -120,7 +120,7 @@ def engine_master(
     name_steps(steps)
     batch = ImageBatch([image for path in paths for image in open_frame(path)])
     (science,) = open_frame(paths[0])  # or nobody would need the master
-    science["OBSCLASS"], science["BASENAME"] = "science", "science.fits"
+    science["OBSCLASS"], science["TARGET"], science["BASENAME"] = "science", "m13", "m13.fits"
     batch.append(science)
     for image in batch:
         image["COADDS"], image["GAIN"] = 1, 1.5
