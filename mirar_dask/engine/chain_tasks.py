@@ -122,7 +122,11 @@ class ChainTasks:
             number=-1,
             work=ChainWork(pool.links, (), contexts),
             names=(),
-            memory=memory.of_chain(nbytes, sum(size_of(value) for value in contexts.values())),
+            memory=memory.of_chain(
+                nbytes,
+                sum(size_of(value) for value in contexts.values()),
+                [self.board.steps[place] for place in places],
+            ),
             urgency=pool.urgency,
         )
         share = _Share(graph, {leg.position: leg for leg in taken})

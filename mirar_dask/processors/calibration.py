@@ -177,6 +177,10 @@ class MasterCalibrator(ProcessorWithCache):
     needs_level: ClassVar[bool] = False
     """Whether `correct` uses the median of the master."""
 
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Bytes of a scaled block of the master: images are corrected in place."""
+        return 16 * _BLOCK_PIXELS
+
     def correct(self, image: Image, master: Image) -> Image:
         """Apply the master to one image of its shape."""
         raise NotImplementedError

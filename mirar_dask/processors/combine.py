@@ -164,6 +164,14 @@ def band_rows(n_frames: int, nx: int, itemsize: int, max_bytes: int) -> int:
     return max(1, min(affordable, -(-_BAND_BYTES // row)))
 
 
+def memory_for(
+    n_frames: int, shape: Sequence[int], itemsize: int = 4, max_bytes: int = DEFAULT_MAX_BYTES
+) -> int:
+    """Bytes that `combine_frames` needs beside its result: bands, and the planes of a piece."""
+    rows, nx = min(shape[0], band_rows(n_frames, shape[1], itemsize, max_bytes)), shape[1]
+    return 2 * n_frames * rows * nx * itemsize
+
+
 def _row_sources(frames: Sequence[Frame], max_bytes: int) -> list[Frame]:
     """Replace what can only be read whole: by memory as far as that goes, then by cache files."""
     sources = list(frames)

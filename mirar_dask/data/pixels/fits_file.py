@@ -102,7 +102,8 @@ class FitsPixels(Pixels):
         """Read some rows as they are stored; errors as in `read`."""
         first, shape = self._rows(start, stop)
         out = np.empty(shape, self.disk_dtype)
-        with unchanged(self.path, Stamp(self.size, self.mtime_ns, self.inode)) as file:
+        stamp = Stamp(self.size, self.mtime_ns, self.inode)
+        with reading("raw", out.nbytes), unchanged(self.path, stamp) as file:
             file.seek(self.offset + first * self.disk_dtype.itemsize)
             fill(file, out, self.path)
         return out

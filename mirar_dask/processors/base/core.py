@@ -153,6 +153,18 @@ class BaseProcessor:
         """Path of the file that this step will write for a block, told from its header alone."""
         return None
 
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int | None:
+        """Bytes needed beside the pixels that images hold, for one batch; None: it cannot say.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the largest image.
+        n_images : int
+            Number of images that the step sees at once: one, where it looks at each by itself.
+        """
+        return 0 if self.headers_only else None
+
     def changes_keys(self) -> frozenset[str] | None:
         """Header keys that this step may change beside the processing history (None: any)."""
         return None
