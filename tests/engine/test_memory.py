@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from mirar_dask.data import Dataset, Image, ImageBatch, NpyPixels
-from mirar_dask.data.cache import use_place
+from mirar_dask.data.memory import current_task_memory
 from mirar_dask.engine import Engine
-from mirar_dask.engine.bench import ContextCache
+from mirar_dask.engine.bench import Bench, ContextCache
 from mirar_dask.engine.memory import (
     SMALL,
     TaskTooLargeError,
@@ -21,7 +24,12 @@ from mirar_dask.engine.memory import (
     refuse_if_too_large,
     unsaid,
 )
-from mirar_dask.engine.travel import PackedArray
+from mirar_dask.engine.task import execute
+from mirar_dask.engine.travel import PackedArray, unpack
+from mirar_dask.engine.types import BandWork, BatchWork, Bunch, MasterWork, Task
+from mirar_dask.paths import Roots
+from mirar_dask.pipelines.frames import open_frame
+from mirar_dask.processors.base_processor import BaseProcessor
 from mirar_dask.processors.bias import BiasCalibrator
 from mirar_dask.processors.combine import DEFAULT_MAX_BYTES
 from mirar_dask.processors.utils.image_loader import ImageLoader
@@ -82,8 +90,7 @@ def test_kept_masters_make_room_for_a_task() -> None:
     """Those that it uses stay, and so do the last used of the others while there is room."""
     cache = ContextCache(10_000)
     arrays = {name: np.zeros(500, np.float32) for name in "abcd"}
-    with use_place(None):
-        packed = {name: PackedArray(NpyPixels.publish(a)) for name, a in arrays.items()}
+    packed = {name: PackedArray(NpyPixels.publish(a)) for name, a in arrays.items()}
     for name, value in packed.items():
         cache.get(name, value)
     cache.make_room(2000, wanted=["a"])
@@ -111,3 +118,83 @@ def test_a_run_that_cannot_fit_is_refused_and_can_be_forced(
     result = local.run(configured(reduction()), start, forced)
     assert result.counts()["failed"] == 0
     assert result.counts()["succeeded"] > 0
+
+
+class Watches(Doubles):
+    """Doubles images, and notes how many bytes the images of the batch hold."""
+
+    base_key = "watches"
+    held: ClassVar[list[int]] = []
+
+    def _apply_to_images(self, batch: ImageBatch) -> ImageBatch:
+        memory = current_task_memory()
+        assert memory is not None
+        for image in batch:
+            image.set_data(image.get_data() * 2)
+            self.held.append(memory.nbytes)
+        return batch
+
+
+def bench_for(step: BaseProcessor, folder: Path, budget: int) -> Bench:
+    return Bench(configured([step]), Roots(folder, folder), None, budget)
+
+
+def test_a_batch_passes_a_step_without_all_its_pixels_in_memory(tmp_path: Path) -> None:
+    """Forty images, of which three may be held, and three more that the step works on."""
+    shape, n = (256, 512), 40
+    frame = 4 * shape[0] * shape[1]
+    handles = []
+    for number in range(n):
+        fits.PrimaryHDU(np.full(shape, number, np.int16)).writeto(tmp_path / f"{number}.fits")
+        (image,) = open_frame(tmp_path / f"{number}.fits")
+        handles.append(image.handle())
+    step = Watches()
+    work = BatchWork(0, 1, Bunch(tuple(handles)))
+    task = Task("watches", 0, work, (), memory=0)
+    bench = bench_for(step, tmp_path, budget=3 * frame)
+    tracemalloc.start()
+    try:
+        outcome = execute(bench, task)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert not outcome.failed
+    assert max(Watches.held) <= 3 * frame
+    assert 3 * frame < peak < 8 * frame
+    for number, handle in enumerate(outcome.batches[0].members):
+        assert np.all(handle.open().view_data() == 2 * number)
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_master_is_read_from_its_product(write: bool, tmp_path: Path) -> None:
+    """No second copy is kept in the cache, unless there is no product."""
+    step = BiasCalibrator(write_to_cache=write)
+    images = [make_image(f"{i}.fits", np.full((40, 50), i, np.float32)) for i in range(3)]
+    bench = bench_for(step, tmp_path, budget=1 << 20)
+    path = tmp_path / "bias.fits"
+    handles = tuple(image.handle() for image in images)
+    work = MasterWork(0, handles, (1.0, 1.0, 1.0), (), path)
+    outcome = execute(bench, Task("bias master", 0, work, (), memory=0))
+    assert not outcome.failed, outcome.records
+    assert path.exists() == write
+    assert bool(outcome.files) != write
+    assert np.all(unpack(outcome.context).view_data() == 1)
+
+
+def test_bands_join_to_what_one_task_makes(tmp_path: Path) -> None:
+    """A master does not tell how it was divided."""
+    step = BiasCalibrator()
+    rng = np.random.default_rng(1)
+    images = [make_image(f"{i}.fits", rng.normal(size=(41, 50)).astype("f4")) for i in range(4)]
+    bench = bench_for(step, tmp_path, budget=1 << 20)
+    handles, ones = tuple(image.handle() for image in images), (1.0,) * 4
+    bands = []
+    for start, stop in ((0, 7), (7, 40), (40, 41)):
+        band = Task("band", 0, BandWork(0, handles, ones, start, stop), (), memory=0)
+        bands.append(execute(bench, band).context)
+    found = []
+    for name, parts in (("one", ()), ("three", tuple(bands))):
+        work = MasterWork(0, handles, ones, parts, tmp_path / f"{name}.fits")
+        outcome = execute(bench, Task("bias master", 0, work, (), memory=0))
+        found.append(unpack(outcome.context).get_data())
+    assert found[0].tobytes() == found[1].tobytes()
