@@ -154,15 +154,7 @@ class BaseProcessor:
         return None
 
     def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int | None:
-        """Bytes needed beside the pixels that images hold, for one batch; None: it cannot say.
-
-        Parameters
-        ----------
-        shape : tuple of int
-            Shape of the largest image.
-        n_images : int
-            Number of images that the step sees at once: one, where it looks at each by itself.
-        """
+        """Bytes beside what images hold, with n of a shape at once; None: it does not say."""
         return 0 if self.headers_only else None
 
     def changes_keys(self) -> frozenset[str] | None:
