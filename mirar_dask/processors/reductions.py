@@ -60,7 +60,7 @@ METHODS: tuple[Method, ...] = ("median", "mean", "sigma_clip")
 MAD_TO_SIGMA = 1.482602218505602
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 
-_MAX_NETWORK = 512
+_MAX_NETWORK = 400
 """Most planes for a network; above, sorting pixel by pixel is the faster way to the median."""
 _COUNTS = np.dtype(np.int16)
 
@@ -194,7 +194,8 @@ def _sorted_values(
 def _sort(registers: np.ndarray) -> np.ndarray:
     """Sort along the first axis, without the last row, which is spare."""
     if len(registers) - 1 > _MAX_NETWORK:
-        return np.sort(registers[:-1], axis=0)
+        # Three times faster than along the first axis, the turning included.
+        return np.sort(np.ascontiguousarray(registers[:-1].T), axis=1).T
     return np.array(sorting_network(len(registers) - 1).run(list(registers)))
 
 
