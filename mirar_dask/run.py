@@ -85,6 +85,8 @@ def plan_request(request: Request) -> Plan:
     ------
     NothingToDoError
         If there is no frame to reduce.
+    TaskTooLargeError
+        If its largest task does not fit a worker.
     """
     from mirar_dask.data import Dataset, ImageBatch
     from mirar_dask.engine.plan import plan
@@ -95,7 +97,22 @@ def plan_request(request: Request) -> Plan:
     with use_roots(roots):
         steps = pipeline.set_configuration(request.settings.configurations[0])
         settings = RunSettings(roots=roots, adapt=pipeline.adapt)
-        return plan(steps, Dataset([ImageBatch()]), settings)
+        found = plan(steps, Dataset([ImageBatch()]), settings)
+    if request.settings.memory_check:
+        _refuse_if_too_large(request, found)
+    return found
+
+
+def _refuse_if_too_large(request: Request, found: Plan) -> None:
+    """Refuse a plan whose largest task does not fit the workers that would be started here."""
+    from mirar_dask.cluster import ClusterSpec
+    from mirar_dask.cluster.connection import machine_layout
+    from mirar_dask.engine.memory import refuse_if_too_large
+
+    settings = request.settings
+    spec = ClusterSpec.parse(settings.cluster, workers=settings.workers, memory=settings.memory)
+    if spec.kind == "local":
+        refuse_if_too_large(found.memory, found.largest, machine_layout(spec).memory)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from mirar_dask.paths import Roots
 from mirar_dask.processors.base_processor import BaseProcessor
 
 CONTEXT_BYTES = 1 << 30
-"""Bytes of masters that a worker keeps unpacked."""
+"""Bytes of masters that a worker without a limit keeps unpacked."""
 
 
 class ContextCache:
@@ -38,12 +38,30 @@ class ContextCache:
         """Return a context, unpacking it the first time."""
         with self._lock:
             if name not in self._kept:
+                nbytes = size_of(packed)
+                self._shrink(self.budget - nbytes)
                 with counted_as("masters"):
-                    self._kept[name] = (size_of(packed), unpack(packed))
+                    self._kept[name] = (nbytes, unpack(packed))
             self._kept.move_to_end(name)
-            while len(self._kept) > 1 and sum(n for n, _ in self._kept.values()) > self.budget:
-                self._kept.popitem(last=False)
             return self._kept[name][1]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the contexts that are kept, the one used last at the end."""
+        return tuple(self._kept)
+
+    def make_room(self, nbytes: int, wanted: Collection[str] = ()) -> None:
+        """Keep so many bytes at most of contexts that nobody wants now, those used last."""
+        with self._lock:
+            self._shrink(nbytes, wanted)
+
+    def _shrink(self, nbytes: int, wanted: Collection[str] = ()) -> None:
+        others = [name for name in self._kept if name not in wanted]  # the oldest first
+        held = sum(self._kept[name][0] for name in others)
+        for name in others:
+            if held <= nbytes:
+                break
+            held -= self._kept.pop(name)[0]
 
 
 @dataclass
@@ -55,13 +73,21 @@ class Bench:
     place: CachePlace | None
     """Where pixels are kept; None to leave it to the process."""
     budget: int
-    """Bytes of unpublished pixels that a task may hold."""
-    contexts: ContextCache = field(default_factory=lambda: ContextCache(CONTEXT_BYTES))
+    """Bytes of pixels that the images of a task may hold together."""
+    memory: int = 0
+    """Bytes that a task and the masters kept from others may fill; 0 where there is no limit."""
+    contexts: ContextCache = field(init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Bench, (self.steps, self.roots, self.place, self.budget)
+        return Bench, (self.steps, self.roots, self.place, self.budget, self.memory)
+
+    def make_room(self, nbytes: int, contexts: Collection[str] = ()) -> None:
+        """Let go of masters where a task needs the memory, but for those that it uses."""
+        if self.memory:
+            self.contexts.make_room(max(0, self.memory - nbytes), contexts)
 
     def __post_init__(self) -> None:
+        self.contexts = ContextCache(self.memory // 2 or CONTEXT_BYTES)
         for place, step in enumerate(self.steps):
             step.set_preceding_steps(list(self.steps[:place]))
 

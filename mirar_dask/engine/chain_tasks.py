@@ -122,11 +122,21 @@ class ChainTasks:
             number=-1,
             work=ChainWork(pool.links, (), contexts),
             names=(),
-            memory=memory.of_chain(nbytes, sum(size_of(value) for value in contexts.values())),
+            memory=memory.of_chain(
+                nbytes if self._reads_pixels(pool, taken[0]) else 0,
+                sum(size_of(value) for value in contexts.values()),
+                [self.board.steps[place] for place in places],
+            ),
             urgency=pool.urgency,
         )
         share = _Share(graph, {leg.position: leg for leg in taken})
         return self._begin(share, tuple(items), like)
+
+    def _reads_pixels(self, pool: _Pool, leg: Leg) -> bool:
+        """Whether more is done to an image than to write its history."""
+        image = leg.graph.values[leg.position]
+        copied = pool.for_bands and image is not None and not image.pixels.rows_readable
+        return bool(_places(pool.links) or pool.measures or copied)
 
     def divide(self, task: Task) -> list[Task]:
         """Divide a task that was lost into tasks of one image each, to find the one at fault."""

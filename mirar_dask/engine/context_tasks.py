@@ -77,7 +77,7 @@ class ContextTasks:
     def _prepare(self, wanted: _Wanted) -> None:
         inputs = wanted.state.inputs
         batch = wanted.state.plan.ahead or Bunch(tuple(inputs[p] for p in sorted(inputs)))
-        nbytes = memory.of_batch_step(memory.largest_block(batch)) + memory.BAND_BYTES
+        nbytes = memory.of_batch(self.steps[wanted.step], batch)
         work = PrepareWork(wanted.step, batch)
         self._post(wanted, work, batch.names, nbytes, " context", self._landing(wanted))
 
@@ -111,11 +111,12 @@ class ContextTasks:
         for number, (start, stop) in enumerate(pairwise(edges)):
             band = BandWork(wanted.step, frames, scales, start, stop)
             landing = self._band_landing(wanted, number, master)
-            self._post(wanted, band, names, memory.BAND_BYTES, " band", landing)
+            nbytes = memory.of_band(frames, (start, stop))
+            self._post(wanted, band, names, nbytes, " band", landing)
 
     def _finish(self, wanted: _Wanted, master: MasterWork) -> None:
         """Have a master made of its bands, or of its frames where there are none."""
-        nbytes = memory.of_master(master.frames[0].shape)
+        nbytes = memory.of_master(self.steps[wanted.step], master.frames, bool(master.bands))
         landing = self._landing(wanted)
         self._post(wanted, master, _names(master), nbytes, " master", landing)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.engine.bench import Bench
-from mirar_dask.engine.travel import pack, unpack
+from mirar_dask.engine.travel import PackedArray, pack, unpack
 from mirar_dask.engine.types import BandWork, MasterWork, Outcome, PrepareWork, StepTime
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.outcome import Record, Status, collect_caveats
@@ -20,6 +20,7 @@ from mirar_dask.processors.base_processor import (
     BaseProcessor,
     ProcessorWithCache,
 )
+from mirar_dask.processors.utils.image_saver import back_by_product
 
 
 def do_band(work: BandWork, bench: Bench) -> Outcome:
@@ -37,14 +38,29 @@ def do_master(work: MasterWork, bench: Bench) -> Outcome:
     assert isinstance(step, ProcessorWithCache)
 
     def make() -> Image:
-        if work.bands:
-            data = np.concatenate([unpack(band) for band in work.bands])
-        else:
-            data = _combine(work, bench)
+        data = _join(work.bands) if work.bands else _combine(work, bench)
         frames = ImageBatch([frame.open() for frame in work.frames])
-        return step.keep_master(step.finish_master(frames, data), work.path)
+        master = step.keep_master(step.finish_master(frames, data), work.path)
+        if step.write_to_cache and step.overwrite:
+            back_by_product(master, work.path)  # no second copy in the cache
+        return master
 
     return _context(step, work.step, make)
+
+
+def _join(bands: Sequence[Any]) -> np.ndarray:
+    """Read the bands of a master, one after the other, to where they belong."""
+    if not all(isinstance(band, PackedArray) for band in bands):
+        return np.concatenate([unpack(band) for band in bands])
+    pixels = [band.pixels for band in bands]
+    rows = sum(each.shape[0] for each in pixels)
+    data = np.empty((rows, *pixels[0].shape[1:]), pixels[0].dtype)
+    start = 0
+    for each in pixels:
+        stop = start + each.shape[0]
+        each.read_into(data[start:stop])
+        start = stop
+    return data
 
 
 def do_prepare(work: PrepareWork, bench: Bench) -> Outcome:

@@ -21,9 +21,9 @@ from distributed import Client, Future
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
+from mirar_dask.engine import memory
 from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.flow import Flow
-from mirar_dask.engine.memory import largest_task, refuse_if_too_large
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin
@@ -143,9 +143,11 @@ class _Run:
             )  # fmt: skip
             bunches = [Bunch.of(batch) for batch in opened.dataset]
             if self.settings.check_memory and self.workers.memory:
-                members = (member for bunch in bunches for member in bunch.members)
-                largest = largest_task(opened.steps[opened.next_step :], members)
-                refuse_if_too_large(*largest, self.workers.memory)
+                members = [member for bunch in bunches for member in bunch.members]
+                budget = memory.held_by_images(self.workers.share)
+                steps = opened.steps[opened.next_step :]
+                largest = memory.largest_task(steps, members, budget)
+                memory.refuse_if_too_large(*largest, self.workers.memory)
             flow = Flow(opened.steps, bunches, threads, start=opened.next_step)
             try:
                 self._drive(flow)
@@ -287,7 +289,8 @@ class _Run:
             steps,
             self.settings.roots or current_roots(),
             self.place.cache,
-            budget=(self.workers.share or UNLIMITED) // 3,
+            budget=memory.held_by_images(self.workers.share or UNLIMITED),
+            memory=memory.usable(self.workers.share or UNLIMITED),
         )
         plugin = BenchPlugin(self.key, bench)
         self.client.register_plugin(plugin)

@@ -26,7 +26,7 @@ from mirar_dask.engine.traffic import Traffic
 from mirar_dask.engine.types import BatchWork, Bunch, Outcome, Task
 from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.outcome import Record, Row, Status
-from mirar_dask.processors.base_processor import BaseProcessor, ProcessorWithCache
+from mirar_dask.processors.base_processor import BaseProcessor
 
 
 class Flow:
@@ -229,11 +229,9 @@ class Flow:
             self._book.drop((bunch,))
             self._book.records.append(Record(names, Status.LOST, step.step_name, reason))
 
-        nbytes = memory.of_batch_step(memory.largest_block(bunch))
-        if isinstance(step, ProcessorWithCache):
-            nbytes += memory.BAND_BYTES
         # Once `next_step` is the place of a solo step or of more images than one task should
         # do alone, the batch comes back through `_enter`.
         last = place + 1 if is_solo(step) else self.segments[segment].stop
+        nbytes = max(memory.of_batch(step, bunch) for step in self.steps[place:last])
         work, urgency = BatchWork(place, last, bunch), Urgency.BATCH.within(segment)
         self._board.post(work, (place,), names, nbytes, urgency, Landing(absorb, lose))

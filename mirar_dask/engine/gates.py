@@ -188,6 +188,6 @@ class Gates:
             lost = Record(names, Status.LOST, self.steps[place].step_name, reason)
             self.book.records.append(lost)
 
-        nbytes = memory.of_batch_step(max(memory.largest_block(bunch) for bunch in bunches))
+        nbytes = max(memory.of_batch(self.steps[place], bunch) for bunch in bunches)
         work, urgency = RegroupWork(place, bunches), Urgency.REGROUP.within(segment)
         self.board.post(work, (place,), names, nbytes, urgency, Landing(absorb, lose))

@@ -1,4 +1,9 @@
-"""How much memory a task needs beside an idle worker's: estimates, made before it runs."""
+"""How much memory a task needs beside an idle worker's: estimates, made before it runs.
+
+What the images of a batch hold is bounded by `task_memory`, what is kept of masters by the bench;
+the rest is what a step says of itself, or three images where it does not. `benchmarks/memory.py`
+compares the estimates with what real tasks take.
+"""
 
 from __future__ import annotations
 
@@ -9,45 +14,95 @@ from typing import Any
 from mirar_dask.engine.types import Bunch
 from mirar_dask.errors import NothingToDoError
 from mirar_dask.processors.base.forms import Form
-from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.processors.base_processor import BaseProcessor, ProcessorWithCache
 
-FRAMES_IN_A_CHAIN = 2
-"""Frames of memory that a chain needs beside its masters: the image, and a copy in some step."""
-FRAMES_IN_A_MASTER = 3
-"""Frames that finishing a master needs: the master, its bands or mask, and what is written."""
-FRAMES_IN_A_BATCH_STEP = 3
-"""Frames that a step on whole batches is reckoned to need, as it does not say."""
-BAND_BYTES = 256 << 20
-"""Memory for bands of rows of the frames of a master."""
+FRAMES_OF_A_STEP = 3
+"""Images that a step is reckoned to need beside what its images hold, if it does not say: the
+copy that `get_data` gives, what is made of it, and the copy that `set_data` takes."""
+FINISHING = 0.5
+"""Frames that finishing a master needs beside it: masks of its pixels, its median."""
+SMALL = 16 << 20
+"""Bytes of what every task needs: headers, chunks that are read or written."""
+HELD_BYTES = 512 << 20
+"""Most bytes of pixels that the images of a task hold; others of them go to the cache."""
 USABLE = 0.8
-"""Part of a worker's memory that a task may fill; beyond it Dask stops the worker."""
+"""Part of a worker's memory that can be filled; beyond it Dask stops the worker."""
+IDLE_WORKER = 128 << 20
+"""Bytes of a worker that does nothing."""
 
 
 class TaskTooLargeError(NothingToDoError):
     """Raised when the largest task of a run does not fit the largest worker."""
 
 
-def of_chain(nbytes: int, contexts: int) -> int:
+def usable(worker_memory: int) -> int:
+    """Bytes of a worker that tasks and kept masters may fill."""
+    return max(1, int(USABLE * worker_memory) - IDLE_WORKER)
+
+
+def held_by_images(worker_memory: int) -> int:
+    """Bytes of pixels that the images of one task may hold together; no limit counts as much."""
+    return min(HELD_BYTES, usable(worker_memory) // 3) if worker_memory else HELD_BYTES
+
+
+def of_step(step: BaseProcessor, shape: tuple[int, ...], n_images: int, itemsize: int = 4) -> int:
+    """Bytes that a step needs beside what its images hold."""
+    told = step.memory_needed(shape, n_images)
+    return FRAMES_OF_A_STEP * itemsize * math.prod(shape) if told is None else told
+
+
+def of_chain(nbytes: int, contexts: int, steps: Iterable[BaseProcessor] = ()) -> int:
     """Bytes for taking images of ``nbytes`` through steps that use so many bytes of contexts."""
-    return FRAMES_IN_A_CHAIN * nbytes + contexts
+    pixels = (nbytes // 4,)
+    return SMALL + nbytes + contexts + max((of_step(s, pixels, 1) for s in steps), default=0)
 
 
-def of_master(shape: Sequence[int]) -> int:
-    """Bytes for making a master of frames of a shape."""
-    return BAND_BYTES + FRAMES_IN_A_MASTER * 4 * math.prod(shape)
+def of_combining(n_frames: int, shape: Sequence[int], itemsize: int = 4) -> int:
+    """Bytes for combining frames, or as many rows of them, the result included."""
+    from mirar_dask.processors.combine import memory_for
+
+    return memory_for(n_frames, shape, itemsize) + itemsize * math.prod(shape)
 
 
-def of_batch_step(nbytes: int) -> int:
-    """Bytes for a step on a whole batch whose largest image has ``nbytes``."""
-    return FRAMES_IN_A_BATCH_STEP * nbytes
+def of_band(frames: Sequence[Any], rows: tuple[int, int]) -> int:
+    """Bytes for combining some rows of the frames of a master."""
+    shape = (rows[1] - rows[0], *frames[0].shape[1:])
+    return SMALL + of_combining(len(frames), shape, _itemsize(frames))
 
 
-def largest_block(bunch: Bunch) -> int:
-    """Bytes of the largest image of a batch."""
-    return max((int(getattr(handle, "nbytes", 0)) for handle in bunch.members), default=0)
+def of_master(step: BaseProcessor, frames: Sequence[Any], banded: bool = False) -> int:
+    """Bytes for making a master of frames, or of its bands."""
+    shape, itemsize = tuple(frames[0].shape), _itemsize(frames)
+    master = itemsize * math.prod(shape)
+    combining = 0 if banded else of_combining(len(frames), shape, itemsize) - master
+    finishing = round(FINISHING * master)
+    return SMALL + master + max(combining, finishing)
 
 
-def largest_task(steps: Iterable[BaseProcessor], blocks: Iterable[Any]) -> tuple[int, str]:
+def of_batch(step: BaseProcessor, bunch: Bunch, budget: int = HELD_BYTES) -> int:
+    """Bytes for a step on a whole batch, of which images hold ``budget`` bytes at most."""
+    shapes = [tuple(getattr(handle, "shape", ())) for handle in bunch.members]
+    shape = max((shape for shape in shapes if shape), key=math.prod, default=(0,))
+    itemsize = max(
+        (_size(handle.dtype) for handle in bunch.members if hasattr(handle, "dtype")), default=4
+    )
+    return _of_batch(step, shape, len(bunch.members), itemsize, budget)
+
+
+def _of_batch(
+    step: BaseProcessor, shape: tuple[int, ...], n_images: int, itemsize: int, budget: int
+) -> int:
+    frame = itemsize * math.prod(shape)
+    held = min(n_images * frame, max(budget, frame))
+    working = of_step(step, shape, n_images, itemsize)
+    if isinstance(step, ProcessorWithCache):
+        working = max(working, of_combining(n_images, shape, itemsize)) + frame
+    return SMALL + held + working
+
+
+def largest_task(
+    steps: Iterable[BaseProcessor], blocks: Iterable[Any], budget: int = HELD_BYTES
+) -> tuple[int, str]:
     """Estimate the largest task of a run.
 
     Parameters
@@ -56,24 +111,36 @@ def largest_task(steps: Iterable[BaseProcessor], blocks: Iterable[Any]) -> tuple
         The steps that are still to be run.
     blocks : iterable of Image, SourceTable or their handles
         What enters them.
+    budget : int
+        Bytes of pixels that the images of a task hold at most.
 
     Returns
     -------
     bytes, label
         The estimate, and what kind of task it is.
     """
-    shapes = {tuple(shape) for block in blocks if (shape := getattr(block, "shape", None))}
-    shape = max(shapes, key=math.prod, default=(0,))
-    frame = 4 * math.prod(shape)
-    masters = 0
-    found = [(0, "nothing")]
+    images = [block for block in blocks if getattr(block, "shape", None)]
+    if not images:
+        return 0, "nothing"
+    largest = max(images, key=lambda block: math.prod(block.shape))
+    shape, itemsize = tuple(largest.shape), _size(largest.dtype)
+    frame = itemsize * math.prod(shape)
+    masters, chain = 0, []
+    found = []
     for step in steps:
         if step.form is Form.GATHER:
             masters += 1
-            found.append((of_master(shape), f"{step.step_name} master"))
+            if isinstance(step, ProcessorWithCache):
+                found.append((of_master(step, images), f"{step.step_name} master"))
+            else:
+                nbytes = _of_batch(step, shape, len(images), itemsize, budget)
+                found.append((nbytes, f"{step.step_name} context"))
+        if step.form in (Form.GATHER, Form.IMAGE):
+            chain.append(step)
         elif step.form is Form.BATCH:
-            found.append((of_batch_step(frame), step.step_name))
-    found.append((of_chain(frame, masters * frame), "chain of one image"))
+            nbytes = _of_batch(step, shape, len(images), itemsize, budget)
+            found.append((nbytes, step.step_name))
+    found.append((of_chain(frame, masters * frame, chain), "chain of one image"))
     return max(found)
 
 
@@ -85,10 +152,29 @@ def refuse_if_too_large(nbytes: int, label: str, worker_memory: int) -> None:
     TaskTooLargeError
         With both numbers and what to do.
     """
-    usable = USABLE * worker_memory
-    if nbytes > usable:
+    room = usable(worker_memory)
+    if nbytes > room:
         raise TaskTooLargeError(
             f"the largest task ({label}) needs about {nbytes / 1e9:.2f} GB, and a worker can use "
-            f"{usable / 1e9:.2f} GB; give each worker more with --memory or fewer --workers, or "
+            f"{room / 1e9:.2f} GB; give each worker more with --memory or fewer --workers, or "
             "try all the same with --no-memory-check"
         )
+
+
+def unsaid(steps: Iterable[BaseProcessor]) -> list[str]:
+    """Names of the steps on whole batches that do not say how much memory they need."""
+    return [
+        step.step_name
+        for step in steps
+        if step.form is Form.BATCH
+        and not step.headers_only
+        and step.memory_needed((1, 1), 1) is None
+    ]
+
+
+def _itemsize(frames: Sequence[Any]) -> int:
+    return max(_size(frame.dtype) for frame in frames)
+
+
+def _size(dtype: Any) -> int:
+    return max(4, int(dtype.itemsize))

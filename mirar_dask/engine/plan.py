@@ -13,10 +13,10 @@ from typing import Any
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
+from mirar_dask.engine import memory
 from mirar_dask.engine.expand import expand
 from mirar_dask.engine.expansion import Expansion
 from mirar_dask.engine.lookahead import AheadHandle, LateError, ahead_handle
-from mirar_dask.engine.memory import largest_task
 from mirar_dask.engine.opening import Opened, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.questions import needs_whole_batch
@@ -199,6 +199,11 @@ class _Planner:
             self._late_from(0, f"step '{self.all_steps[0].step_name}' reads pixels to load a frame")
         else:
             self._walk_segments(segments)
+        self.caveats += [
+            f"step '{name}' does not say how much memory it needs beside its images: reckoned "
+            f"with {memory.FRAMES_OF_A_STEP} images"
+            for name in memory.unsaid(self.all_steps[start:])
+        ]
         return Plan(
             self.steps,
             self.masters,
@@ -207,7 +212,7 @@ class _Planner:
             self.missing,
             self.caveats,
             list(dict.fromkeys(self.late)),
-            *largest_task(self.all_steps[start:], blocks),
+            *memory.largest_task(self.all_steps[start:], blocks),
             self.opened,
         )
 

@@ -44,6 +44,7 @@ def execute(bench: Bench, task: Task) -> Outcome:
         Always: what fails is in its records.
     """
     start = time.perf_counter()
+    bench.make_room(task.memory, getattr(task.work, "contexts", ()))
     with (
         use_roots(bench.roots),
         use_place(bench.place),

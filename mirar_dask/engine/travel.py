@@ -15,7 +15,7 @@ import numpy as np
 from mirar_dask.data import Image
 from mirar_dask.data.cache import use_cache
 from mirar_dask.data.image_data import ImageHandle
-from mirar_dask.data.pixels import MemoryPixels, NpyPixels, Pixels
+from mirar_dask.data.pixels import MemoryPixels, NpyPixels
 
 ARRAYS_IN_PLACE = 4096
 """Arrays of fewer bytes travel as they are."""
@@ -25,7 +25,7 @@ ARRAYS_IN_PLACE = 4096
 class PackedArray:
     """An array that lies in a cache file."""
 
-    pixels: Pixels
+    pixels: NpyPixels
 
 
 def pack(value: Any, files: list[Path]) -> Any:
@@ -87,7 +87,7 @@ def files_of(value: Any) -> list[Path]:
     if isinstance(value, ImageHandle):
         return list(value.files)
     if isinstance(value, PackedArray):
-        return [value.pixels.path] if isinstance(value.pixels, NpyPixels) else []
+        return [value.pixels.path]
     if isinstance(value, dict):
         return [path for item in value.values() for path in files_of(item)]
     if type(value) in (list, tuple):

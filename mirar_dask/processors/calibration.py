@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from astropy.io.fits import Header
 
-from mirar_dask.data import Image, ImageBatch
+from mirar_dask.data import Image, ImageBatch, MemoryPixels
 from mirar_dask.errors import ProcessorError, ShapeMismatchError
 from mirar_dask.paths import (
     BASE_NAME_KEY,
@@ -177,6 +177,10 @@ class MasterCalibrator(ProcessorWithCache):
     needs_level: ClassVar[bool] = False
     """Whether `correct` uses the median of the master."""
 
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Bytes of a scaled block of the master: images are corrected in place."""
+        return 16 * _BLOCK_PIXELS
+
     def correct(self, image: Image, master: Image) -> Image:
         """Apply the master to one image of its shape."""
         raise NotImplementedError
@@ -245,7 +249,7 @@ class MasterCalibrator(ProcessorWithCache):
         """Make the master of combined pixels, which it takes over."""
         header = master_header(list(frames), self.base_key, self.method)
         self.annotate_master(header, list(frames))
-        return self.ready(Image(data, header))
+        return self.ready(Image(MemoryPixels(data), header))
 
     def ready(self, master: Image) -> Image:
         """Do once to a master what would otherwise be done for each image."""

@@ -16,8 +16,8 @@ from mirar_dask.data import Image, ImageHandle, MemoryPixels, NpyPixels, Pixels,
 from mirar_dask.errors import ProcessorError, ShapeMismatchError, UsageError
 from mirar_dask.processors.reductions import (
     METHODS,
-    Divisors,
     Method,
+    Scaling,
     reduce_bands,
     reduction,
     scratch_for,
@@ -76,16 +76,18 @@ def combine_frames(
     ny, nx = _common_shape(frames)
     first_row, end, _ = (rows or slice(None)).indices(ny)
     dtype = working_dtype([frame.dtype for frame in frames])
-    divisors = _divisors(scales, frames, dtype)
+    offset = _counts_offset(frames)
+    scaling = Scaling(_divisors(scales, frames, dtype), offset)
     reduce = reduction(method, sigma, max_iterations)
     sources = _row_sources(frames, max_bytes // 2)
+    read = _read_rows if offset is None else _read_counts
     result: FloatImage = np.empty((max(0, end - first_row), nx), dtype)
     step = band_rows(len(frames), nx, dtype.itemsize, max_bytes)
     scratch = scratch_for(len(frames), min(step, len(result)) * nx, dtype)
     for start in range(first_row, end, step):
         stop = min(start + step, end)
-        bands = [_read_rows(source, start, stop) for source in sources]
-        reduce_bands(bands, divisors, reduce, scratch, result[start - first_row : stop - first_row])
+        bands = [read(source, start, stop) for source in sources]
+        reduce_bands(bands, scaling, reduce, scratch, result[start - first_row : stop - first_row])
     return result
 
 
@@ -132,7 +134,7 @@ def combine_rows(
     result: FloatImage = np.empty(bands[0].shape, dtype)
     scratch = scratch_for(len(bands), result.size, dtype)
     reduce = reduction(method, sigma, max_iterations)
-    reduce_bands(bands, _divisors(scales, bands, dtype), reduce, scratch, result)
+    reduce_bands(bands, Scaling(_divisors(scales, bands, dtype)), reduce, scratch, result)
     return result
 
 
@@ -162,11 +164,19 @@ def band_rows(n_frames: int, nx: int, itemsize: int, max_bytes: int) -> int:
     return max(1, min(affordable, -(-_BAND_BYTES // row)))
 
 
+def memory_for(
+    n_frames: int, shape: Sequence[int], itemsize: int = 4, max_bytes: int = DEFAULT_MAX_BYTES
+) -> int:
+    """Bytes that `combine_frames` needs beside its result: bands, and the planes of a piece."""
+    rows, nx = min(shape[0], band_rows(n_frames, shape[1], itemsize, max_bytes)), shape[1]
+    return 2 * n_frames * rows * nx * itemsize
+
+
 def _row_sources(frames: Sequence[Frame], max_bytes: int) -> list[Frame]:
     """Replace what can only be read whole: by memory as far as that goes, then by cache files."""
     sources = list(frames)
     for number, frame in enumerate(frames):
-        pixels = frame if isinstance(frame, Pixels) else frame.pixels
+        pixels = _pixels(frame)
         if pixels.rows_readable:
             continue
         data = frame.view_data() if isinstance(frame, Image) else pixels.read()
@@ -176,8 +186,22 @@ def _row_sources(frames: Sequence[Frame], max_bytes: int) -> list[Frame]:
     return sources
 
 
+def _counts_offset(frames: Sequence[Frame]) -> int | None:
+    """Offset of the integers that all frames are stored as; None where that does not hold."""
+    found = {_pixels(frame).counts_offset for frame in frames}
+    return found.pop() if len(found) == 1 else None
+
+
+def _read_counts(source: Frame, start: int, stop: int) -> np.ndarray:
+    return _pixels(source).read_counts(start, stop)
+
+
+def _pixels(frame: Frame) -> Pixels:
+    return frame if isinstance(frame, Pixels) else frame.pixels
+
+
 def _read_rows(source: Frame, start: int, stop: int) -> np.ndarray:
-    pixels = source if isinstance(source, Pixels) else source.pixels
+    pixels = _pixels(source)
     if isinstance(pixels, MemoryPixels):
         return pixels.view()[start:stop]
     return (pixels if isinstance(source, ImageHandle) else source).read_rows(start, stop)
@@ -205,7 +229,7 @@ def _common_shape(frames: Sequence[Frame]) -> tuple[int, int]:
 
 def _divisors(
     scales: Sequence[float] | None, frames: Sequence[Any], dtype: np.dtype[Any]
-) -> Divisors:
+) -> list[Any]:
     if scales is None:
         return [None] * len(frames)
     if len(scales) != len(frames):

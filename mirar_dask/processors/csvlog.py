@@ -66,6 +66,10 @@ class CSVLog(BaseImageProcessor):
         """Name the file and count its columns."""
         return f"Write a log with {len(self.export_keys)} columns to {self.get_log_name()}"
 
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Nothing: headers are all that is looked at."""
+        return 0
+
     def changes_keys(self) -> frozenset[str] | None:
         """Change none."""
         return frozenset()

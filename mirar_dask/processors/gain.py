@@ -64,6 +64,10 @@ class GainCorrector(BaseImageProcessor):
             {BUNIT_KEY, GAIN_KEY, self.gain_key, APPLIED_GAIN_KEY, SATURATE_KEY, READ_NOISE_KEY}
         )
 
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Nothing: images are multiplied in place."""
+        return 0
+
     def apply_to_image(self, image: Image, context: Any = None) -> Image:
         """Multiply one image by its gain.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,10 @@ class BaseMask(BaseImageProcessor):
             True where a pixel shall be masked.
         """
         raise NotImplementedError
+
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Bytes of masks, and of the one that is written, as floats."""
+        return (3 + 8 * self.write_masked_pixels_to_file) * math.prod(shape)
 
     def apply_to_image(self, image: Image, context: Any = None) -> Image:
         """Mask the pixels of one image, and save the mask if that is asked for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from string import ascii_uppercase
 from typing import Any, Literal
@@ -84,6 +85,10 @@ class OverscanCorrector(BaseImageProcessor):
     def changes_keys(self) -> frozenset[str]:
         """Change OVERSCAN and SATURATE."""
         return frozenset({OVERSCAN_KEY, SATURATE_KEY})
+
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Bytes of the strip: images are corrected in place."""
+        return math.prod(shape)
 
     def apply_to_image(self, image: Image, context: Any = None) -> Image:
         """Subtract the overscan of one image.
@@ -215,6 +220,10 @@ class SectionTrimmer(BaseImageProcessor):
         others = [f"CRPIX{axis}{letter}" for axis in (1, 2) for letter in ascii_uppercase]
         sections = (TRIMSEC_KEY, DATASEC_KEY, BIASSEC_KEY, *self.section_keys)
         return frozenset({*axes, *others, *sections})
+
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Bytes of the part that is left."""
+        return 4 * math.prod(shape)
 
     def apply_to_image(self, image: Image, context: Any = None) -> Image:
         """Trim one image.

@@ -22,6 +22,8 @@ from mirar_dask.processors.align.transform import Limits, Shape
 from mirar_dask.processors.base.claims import current_claims
 from mirar_dask.processors.base_processor import BaseImageProcessor
 from mirar_dask.processors.stack_combine import (
+    BYTES_A_VALUE,
+    DEFAULT_MAX_BYTES,
     STACK_METHODS,
     FrameWeights,
     StackMethod,
@@ -30,6 +32,7 @@ from mirar_dask.processors.stack_combine import (
 from mirar_dask.processors.stack_header import Input, stack_header
 from mirar_dask.processors.stack_place import ALIGN_BY, AlignBy, Place, Places, place_frames
 from mirar_dask.processors.stack_register import (
+    IN_MEMORY_BYTES,
     Background,
     Canvas,
     Level,
@@ -47,6 +50,8 @@ FluxScaling = Literal["none", "exptime", "stars"]
 Weighting = Literal["noise", "none"]
 Extent = Literal["reference", "union"]
 
+FRAMES_TO_REGISTER = 3
+"""Frames of memory that bringing one to the pixels of the stack takes."""
 MIN_FLUX_STARS = 3
 """Least number of common stars by which images are brought to one flux."""
 
@@ -171,6 +176,13 @@ class ImageStacker(BaseImageProcessor):
         how = {"auto": "by WCS, stars or cross-correlation", "none": "as they are"}
         aligned = how.get(self.align_by, f"by {self.align_by}")
         return f"Align the images of a batch ({aligned}) and combine them by {self.method}"
+
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Bytes for registered frames, for bands of them, and for the stack with its weights."""
+        frame = 4 * math.prod(shape)
+        registered = min(n_images * frame, IN_MEMORY_BYTES + frame)
+        combining = min(BYTES_A_VALUE * n_images * frame // 4, DEFAULT_MAX_BYTES)
+        return registered + max(combining, FRAMES_TO_REGISTER * frame) + 2 * frame
 
     @property
     def limits(self) -> Limits:

@@ -22,6 +22,8 @@ STACK_METHODS: tuple[str, ...] = get_args(StackMethod)
 SIGNAL_SCATTER = 0.1
 """Of a pixel's height above the sky: so much it may differ from frame to frame with the seeing."""
 DEFAULT_MAX_BYTES = 256 * 2**20
+BYTES_A_VALUE = 48
+"""Memory that combining takes for each value of a band: it, its copies, distances and masks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def combine_stack(
     ny, nx = frames[0].shape
     data = np.empty((ny, nx), np.float32)
     weight = np.empty((ny, nx), np.float32)
-    rows = max(1, max_bytes // (48 * nx * len(frames)))
+    rows = max(1, max_bytes // (BYTES_A_VALUE * nx * len(frames)))
     for start in range(0, ny, rows):
         stop = min(start + rows, ny)
         band = np.stack([frame.read_rows(start, stop) for frame in frames])

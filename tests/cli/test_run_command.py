@@ -157,8 +157,12 @@ def test_verbose_shows_the_traceback_too(command, tmp_path: Path):
 def test_a_plan_that_fits_no_worker_is_refused_with_the_numbers(
     command, night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Before any task is begun."""
-    monkeypatch.setattr("mirar_dask.engine.memory.BAND_BYTES", 10**12)
+    """Before any worker is started, and by `plan` as well."""
+    monkeypatch.setattr("mirar_dask.engine.memory.SMALL", 10**12)
+    planned = command("plan", "imager", "--raw", night, "--memory", "1GB")
+    assert planned.code == 3
+    assert "needs about 1000." in planned.err
+    assert "can use 0.67 GB" in planned.err
     words = ["run", "imager", "--raw", night, "--out", tmp_path, "--workers", "1"]
     said = command(*words)
     assert said.code == 3

@@ -40,6 +40,15 @@ class Pixels(ABC):
         """Return rows ``start:stop`` of the first axis (as a slice takes them) as a new array."""
         return self.read()[start:stop].copy()
 
+    @property
+    def counts_offset(self) -> int | None:
+        """What makes pixels of the integers that `read_counts` gives; None if it gives none."""
+        return None
+
+    def read_counts(self, start: int | None, stop: int | None) -> np.ndarray:
+        """Return rows ``start:stop`` as 16-bit integers, of either byte order."""
+        raise TypeError(f"{type(self).__name__} are not stored as 16-bit integers")
+
     def view(self) -> np.ndarray:
         """Return the pixels read-only, without a copy where that is possible."""
         return read_only(self.read())

@@ -14,7 +14,7 @@ from astropy.io.fits import Header
 from mirar_dask.data.metering import reading
 from mirar_dask.data.pixels.base import Pixels
 from mirar_dask.data.quiet import quietly
-from mirar_dask.data.reading import Stamp, loaded_dtype, read_scaled, unchanged
+from mirar_dask.data.reading import Stamp, fill, loaded_dtype, read_scaled, unchanged
 from mirar_dask.errors import InvalidFitsError
 
 _DISK_TYPES: dict[int, np.dtype] = {
@@ -25,6 +25,9 @@ _DISK_TYPES: dict[int, np.dtype] = {
     -32: np.dtype(">f4"),
     -64: np.dtype(">f8"),
 }
+_COUNTS = _DISK_TYPES[16]
+_EXACT = 1 << 23
+"""Integers of 16 bits with an offset of so much are exact in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,23 @@ class FitsPixels(Pixels):
     def read_rows(self, start: int | None, stop: int | None) -> np.ndarray:
         """Read some rows of the image; errors as in `read`."""
         return self._read(*self._rows(start, stop))
+
+    @property
+    def counts_offset(self) -> int | None:
+        """BZERO of an image of 16-bit integers without another scale and without BLANK."""
+        plain = self.disk_dtype == _COUNTS and self.bscale == 1 and self.blank is None
+        exact = float(self.bzero).is_integer() and abs(self.bzero) <= _EXACT
+        return int(self.bzero) if plain and exact else None
+
+    def read_counts(self, start: int | None, stop: int | None) -> np.ndarray:
+        """Read some rows as they are stored; errors as in `read`."""
+        first, shape = self._rows(start, stop)
+        out = np.empty(shape, self.disk_dtype)
+        stamp = Stamp(self.size, self.mtime_ns, self.inode)
+        with reading("raw", out.nbytes), unchanged(self.path, stamp) as file:
+            file.seek(self.offset + first * self.disk_dtype.itemsize)
+            fill(file, out, self.path)
+        return out
 
     def token(self) -> tuple[Any, ...]:
         """Return path, layout, scaling and stamp."""

@@ -61,6 +61,10 @@ class NpyPixels(Pixels):
         """Read the file."""
         return self._read(0, self.shape)
 
+    def read_into(self, out: np.ndarray) -> None:
+        """Read the file into a contiguous array of its shape and type."""
+        self._fill(out, 0)
+
     def read_rows(self, start: int | None, stop: int | None) -> np.ndarray:
         """Read some rows of the file."""
         return self._read(*self._rows(start, stop))
@@ -77,10 +81,13 @@ class NpyPixels(Pixels):
 
     def _read(self, first: int, shape: tuple[int, ...]) -> np.ndarray:
         out = np.empty(shape, self.dtype)
+        self._fill(out, first)
+        return out
+
+    def _fill(self, out: np.ndarray, first: int) -> None:
         with reading("cache", out.nbytes), self._open() as file:
             file.seek(self.offset + first * self.dtype.itemsize)
             fill(file, out, self.path)
-        return out
 
     def _open(self) -> FileIO:
         try:

@@ -153,6 +153,10 @@ class BaseProcessor:
         """Path of the file that this step will write for a block, told from its header alone."""
         return None
 
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int | None:
+        """Bytes beside what images hold, with n of a shape at once; None: it does not say."""
+        return 0 if self.headers_only else None
+
     def changes_keys(self) -> frozenset[str] | None:
         """Header keys that this step may change beside the processing history (None: any)."""
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mirar_dask.data import DataBatch, DataBlock, Image
 from mirar_dask.io import saved_pixels
+from mirar_dask.io.banded import BAND_BYTES
 from mirar_dask.paths import BASE_NAME_KEY, LATEST_SAVE_KEY, get_output_path
 from mirar_dask.processors.base.claims import OutputPathError, current_claims
 from mirar_dask.processors.base.core import CONTAINED
@@ -86,6 +88,11 @@ class ImageSaver(BaseImageProcessor):
                 # An image backed by the earlier product could not be read any more if this step
                 # has to be done a second time, after a worker died.
                 step.backs_images = False
+
+    def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
+        """Bytes of the band that is being written; of all pixels for masks and compression."""
+        frames = 3 * self.compress + 2 * self.write_mask
+        return 2 * BAND_BYTES + frames * 4 * math.prod(shape)
 
     @property
     def root_and_folder(self) -> tuple[Path | None, str]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mirar_dask.data import FitsFilePixels, MemoryPixels, NpyPixels
 from mirar_dask.errors import ProcessorError, ShapeMismatchError, UsageError
+from mirar_dask.io import open_lazy
 from mirar_dask.processors.combine import METHODS, band_rows, combine_frames, combine_rows
 from mirar_dask.processors.reductions import scratch_for
 
@@ -33,7 +34,7 @@ def nan_quietly(function, values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("masked", [0.0, 0.02, 0.7])
-@pytest.mark.parametrize("n_frames", [*range(1, 18), 25, 50, 101, 256, 257, 300])
+@pytest.mark.parametrize("n_frames", [*range(1, 18), 25, 50, 101, 256, 300, 513])
 def test_median_is_numpys_nanmedian_to_the_bit(n_frames: int, masked: float):
     """For few and many frames, of odd and even number, with and without masked pixels."""
     values = cube(n_frames, masked=masked)
@@ -170,6 +171,49 @@ def test_pieces_of_a_band_give_the_same_bits(method, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("mirar_dask.processors.combine.scratch_for", small)
     assert combine_rows(values, method=method).tobytes() == whole.tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_frames=st.integers(1, 20),
+    bzero=st.sampled_from([32768, 0, -7]),
+    spread=st.sampled_from([1, 30, 65535]),
+    scales=st.sampled_from([None, 1.0, 3.7, -2.0, "own"]),
+    method=st.sampled_from(METHODS),
+    dtype=st.sampled_from(["f4", "f8"]),
+)
+def test_integers_give_the_bits_that_floats_give(
+    n_frames, bzero, spread, scales, method, dtype, tmp_path_factory: pytest.TempPathFactory
+):
+    """16-bit frames are combined as they are stored, and nobody can tell."""
+    rng = np.random.default_rng(n_frames)
+    stored = rng.integers(0, spread, (n_frames, 6, 11)) - 32768
+    stored[0, 2] = 32767
+    folder = tmp_path_factory.mktemp("counts")
+    frames = []
+    for number, frame in enumerate(stored):
+        hdu = fits.PrimaryHDU(frame.astype("i2"))
+        hdu.header["BZERO"] = bzero
+        hdu.writeto(folder / f"{number}.fits")
+        frames.append(open_lazy(folder / f"{number}.fits", dtype=dtype)[0])
+    assert all(frame.counts_offset == bzero for frame in frames)
+    factors = list(rng.uniform(1, 9, n_frames)) if scales == "own" else [scales] * n_frames
+    given_scales = None if scales is None else factors
+    options = {"method": method, "sigma": 1.5}
+    found = combine_frames(frames, given_scales, max_bytes=5000, **options)
+    floats = [MemoryPixels((stored + bzero)[i].astype(dtype)) for i in range(n_frames)]
+    assert found.tobytes() == combine_frames(floats, given_scales, **options).tobytes()
+
+
+@pytest.mark.parametrize("card", [("BSCALE", 2.0), ("BLANK", -5), ("BZERO", 0.5)])
+def test_integers_that_are_scaled_or_masked_are_read_as_floats(card, tmp_path: Path):
+    """What they stand for is then told by every single value."""
+    hdu = fits.PrimaryHDU(np.arange(-10, 10, dtype="i2").reshape(4, 5))
+    hdu.header[card[0]] = card[1]
+    hdu.writeto(tmp_path / "a.fits")
+    pixels = open_lazy(tmp_path / "a.fits")[0]
+    assert pixels.counts_offset is None
+    assert np.array_equal(combine_frames([pixels]), pixels.read(), equal_nan=True)
 
 
 def test_a_zero_is_positive():
