@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mirar_dask.data import Image, ImageHandle
+from mirar_dask.data import ImageHandle
+from mirar_dask.engine.lookahead import AheadImage
 from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.processors.base.outcome import Record
 
@@ -82,5 +83,5 @@ class Expansion:
     leaves: list[Leaf]
     late: str | None = None
     """Why looking ahead ended before the segment did."""
-    images: dict[int, Image] = field(default_factory=dict)
+    images: dict[int, AheadImage] = field(default_factory=dict)
     """The images where they leave, for a plan that goes on with them; else none."""

@@ -15,7 +15,7 @@ from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine.expand import expand
 from mirar_dask.engine.expansion import Expansion
-from mirar_dask.engine.lookahead import AheadHandle, LateError, ahead_handle
+from mirar_dask.engine.lookahead import AheadHandle, LateError, as_ahead
 from mirar_dask.engine.memory import largest_task
 from mirar_dask.engine.opening import Opened, open_night
 from mirar_dask.engine.places import RunPlace
@@ -314,7 +314,7 @@ class _Planner:
             return None
         self.missing += [r for r in records if r.status is Status.FAILED]
         self.steps[stop - 1].batches = len(merged)
-        ahead: Any = [tuple(ahead_handle(image) for image in batch) for batch in merged]
+        ahead: Any = [tuple(AheadHandle(as_ahead(image)) for image in batch) for batch in merged]
         return [Bunch(members) for members in ahead]
 
     def _late_from(self, place: int, why: str) -> None:
