@@ -30,7 +30,6 @@ from mirar_dask.engine.plugin import BenchPlugin
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
 from mirar_dask.engine.task import execute_remote
 from mirar_dask.engine.types import (
-    Bunch,
     LoadWork,
     Outcome,
     RecordAdded,
@@ -141,12 +140,14 @@ class _Run:
                     self.client.dashboard_link,
                 )
             )  # fmt: skip
-            bunches = [Bunch.of(batch) for batch in opened.dataset]
+            bunches = opened.bunches
             if self.settings.check_memory and self.workers.memory:
                 members = (member for bunch in bunches for member in bunch.members)
                 largest = largest_task(opened.steps[opened.next_step :], members)
                 refuse_if_too_large(*largest, self.workers.memory)
-            flow = Flow(opened.steps, bunches, threads, start=opened.next_step)
+            flow = Flow(
+                opened.steps, bunches, threads, start=opened.next_step, foreseen=opened.foreseen
+            )
             try:
                 self._drive(flow)
             except BaseException:

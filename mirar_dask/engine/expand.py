@@ -110,7 +110,6 @@ class _Walk:
             subs = reached
         for sub in subs:
             self.leave(sub, self.stop)
-        self.find_useless()
         return Expansion(self.chains, self.contexts, self.leaves, self.late)
 
     def leave(self, sub: _Sub, next_step: int) -> None:
@@ -288,16 +287,3 @@ class _Walk:
             else:
                 groups.setdefault(key, {})[position] = image
         return list(groups.values()), exits
-
-    def find_useless(self) -> None:
-        """Tell for images that end early from where on their steps leave no trace."""
-        for chain in self.chains:
-            if chain.exit is None and chain.blocked_by is None:
-                continue
-            needed = max(chain.taps, default=0)
-            for done in range(len(chain.links), needed, -1):
-                step = self.steps[chain.links[done - 1].step]
-                if step.writes_products and not chain.links[done - 1].history_only:
-                    needed = done
-                    break
-            chain.useless_from = needed
