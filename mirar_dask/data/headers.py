@@ -213,6 +213,11 @@ def _decoded(value: Any) -> Any:
             return value
 
 
+def header_of_text(text: str) -> Header:
+    """Return the header of some cards of 80 characters, none of which goes on in the next."""
+    return _header_of([_text_card(image) for image in _images(text, (), ())])
+
+
 def _images(
     text: str, long_cards: tuple[tuple[int, int], ...], set_cards: tuple[Place, ...]
 ) -> list[str]:
@@ -252,6 +257,7 @@ def _text_card(image: str) -> Card:
 
 @functools.lru_cache(maxsize=4096)
 def is_plain_keyword(keyword: str) -> bool:
+    """Tell whether a keyword is one of the standard, without spaces."""
     return _PLAIN_KEY.fullmatch(keyword) is not None
 
 
