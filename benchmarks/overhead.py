@@ -1,6 +1,6 @@
 """What the framework itself costs: steps that do nothing, regroups, plans of large nights.
 
-    python benchmarks/overhead.py [--images 10000] [--steps 10] [--workers 2] [--json FILE]
+    python benchmarks/overhead.py [--quick] [--images 10000] [--steps 10] [--workers 2]
 
 Each figure is taken in a process of its own, so that peaks of memory are its own. CPU seconds are
 those of driver, scheduler, nannies and workers together while the run lasts.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from astropy.io import fits
-from measure import Result, Row, add_common_options, show
+from measure import Result, Row, main, options
 
 from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.processors.base_processor import BaseImageProcessor
@@ -105,7 +105,7 @@ def idle_run(raw: Path, n: int, workers: int, steps: int) -> dict[str, float]:
 
 
 def regroup(raw: Path, n: int, workers: int, steps: int) -> dict[str, float]:
-    """Divide the night, merge it by other keys, put everything together again."""
+    """Divide the night, merge it by another key, put everything together again."""
     from mirar_dask.processors.utils.image_selector import (
         ImageBatcher,
         ImageDebatcher,
@@ -115,11 +115,11 @@ def regroup(raw: Path, n: int, workers: int, steps: int) -> dict[str, float]:
     dataset = _opened(raw)
     moves = [ImageBatcher("FILTER"), ImageRebatcher("OBSCLASS"), ImageDebatcher()]
     with _engine(workers) as engine:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         result = engine.run(_configured(moves), dataset, _settings())
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     assert [len(batch) for batch in result.dataset] == [n]
-    return {"seconds": seconds, "regroups": 2.0}
+    return {"seconds": seconds, "cpu": cpu, "regroups": 2.0}
 
 
 MEASURES: dict[str, Callable[[Path, int, int, int], dict[str, float]]] = {
@@ -130,11 +130,13 @@ MEASURES: dict[str, Callable[[Path, int, int, int], dict[str, float]]] = {
 
 
 def _opened(raw: Path) -> Dataset:
-    from mirar_dask.io import open_raw_image
+    from mirar_dask.processors.utils.image_loader import ImageListLoader
 
-    images = [open_raw_image(path) for path in sorted(raw.iterdir())]
+    loader = ImageListLoader(sorted(raw.iterdir()))
+    _configured([loader])
+    images = [image for path in loader.list_inputs() for image in loader.load_file(path)[0]]
     for image in images:
-        image.own_header()  # as in a run, where the loader leaves the compact form
+        image.own_header()  # the compact form, in which a run keeps them
     return Dataset([ImageBatch(images)])
 
 
@@ -165,10 +167,10 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def in_process(name: str, raw: Path, n: int, options: argparse.Namespace) -> dict[str, float]:
+def in_process(name: str, raw: Path, n: int, chosen: argparse.Namespace) -> dict[str, float]:
     """Take one measure in a process of its own."""
     command = [sys.executable, __file__, "--measure", name, str(raw), str(n)]
-    command += ["--workers", str(options.workers), "--steps", str(options.steps)]
+    command += ["--workers", str(chosen.workers), "--steps", str(chosen.steps)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
@@ -176,54 +178,51 @@ def in_process(name: str, raw: Path, n: int, options: argparse.Namespace) -> dic
     return found
 
 
-def run(options: argparse.Namespace) -> Result:
+def run(chosen: argparse.Namespace) -> Result:
     """Take all measures."""
-    n, steps = options.images, options.steps
-    rows, figures = [], {}
+    n, steps = (1000 if chosen.quick else chosen.images), chosen.steps
+    figures, lines = {}, [f"{'plan of':>10}{'wall':>10}{'CPU':>10}{'CPU a frame':>14}"]
+    each = {}
     with tempfile.TemporaryDirectory(prefix="overhead-") as scratch:
-        per_frame = {}
         for fraction in FRACTIONS:
-            raw = Path(scratch) / f"night{fraction}"
-            make_frames(raw, n // fraction)
-            in_process("plan", raw, n // fraction, options) if fraction == max(FRACTIONS) else None
-            planned = figures[f"plan {n // fraction}"] = in_process(
-                "plan", raw, n // fraction, options
-            )
-            per_frame[fraction] = 1e3 * planned["seconds"] / (n // fraction)
-            last = fraction == min(FRACTIONS)
-            rows.append(
-                Row.at_most(f"plan of {n // fraction:,} frames", planned["seconds"], "s", 15 if last else None)
-            )  # fmt: skip
-        growth = per_frame[min(FRACTIONS)] / per_frame[max(FRACTIONS)]
-        rows.append(Row.at_most("cost a frame, whole night to an eighth", growth, "", 1.25))
-        rows.append(Row.at_most("peak memory of that plan", planned["peak_mb"], "MB", 1000))
-        idle = figures["idle"] = in_process("idle", raw, n, options)
-        each = 1e3 * idle["cpu"] / (n * steps)
-        rows.append(Row.at_most("CPU for each image and step", each, "ms", 1))
-        rows.append(Row.at_most("peak memory of the driver", idle["peak_mb"], "MB", 1000))
-        rows.append(Row.at_most("wall time of that run", idle["seconds"], "s"))
-        moved = figures["regroup"] = in_process("regroup", raw, n, options)
-        each = moved["seconds"] / moved["regroups"]
-        rows.append(Row.at_most(f"regroup of {n:,} images", each, "s", 2))
-    sizes = f"{n:,} images of 32 x 32 with {CARDS} cards, {steps} steps, {options.workers} workers"
-    return Result("overhead", "What the framework itself costs", sizes, rows, figures)
+            part = n // fraction
+            raw = Path(scratch) / f"night{part}"
+            make_frames(raw, part)
+            plan = figures[f"plan {part}"] = in_process("plan", raw, part, chosen)
+            each[fraction] = 1e3 * plan["cpu"] / part
+            line = f"{part:>10,}{plan['seconds']:>8.2f} s{plan['cpu']:>8.2f} s"
+            lines.append(f"{line}{each[fraction]:>11.2f} ms")
+        idle = figures["idle"] = in_process("idle", raw, n, chosen)
+        moved = figures["regroup"] = in_process("regroup", raw, n, chosen)
+    growth = each[FRACTIONS[-1]] / each[FRACTIONS[0]]
+    a_step = 1e3 * idle["cpu"] / (n * steps)
+    rows = [
+        Row(f"plan of {n:,} frames", plan["seconds"], "s", "< 15"),
+        Row("CPU a frame there, to that of an eighth of them", growth, "", "< 1.25"),
+        Row("peak memory of the plan", plan["peak_mb"], "MB", "< 1000"),
+        Row(f"CPU for each image and step ({n:,} x {steps})", a_step, "ms", "< 1"),
+        Row("peak memory of the driver there", idle["peak_mb"], "MB", "< 1000"),
+        Row("wall time there", idle["seconds"], "s"),
+        Row(f"regroup of {n:,} images", moved["seconds"] / moved["regroups"], "s", "< 2"),
+    ]
+    sizes = f"{n:,} images of 32 x 32 with {CARDS} cards, {chosen.workers} workers"
+    return Result("overhead", "What the framework itself costs", sizes, rows, figures, lines)
 
 
-def main() -> None:
-    """Take one measure, or all and show them."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=int, default=10_000, help="images of the night")
-    parser.add_argument("--steps", type=int, default=10, help="steps that do nothing")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--measure", nargs=3, metavar=("NAME", "FOLDER", "N"), help=argparse.SUPPRESS)
-    add_common_options(parser)
-    options = parser.parse_args()
-    if options.measure:
-        name, folder, n = options.measure
-        print(json.dumps(MEASURES[name](Path(folder), int(n), options.workers, options.steps)))
-    else:
-        show([run(options)], options)
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    made = options(__doc__, repeat=1)
+    made.add_argument("--images", type=int, default=10_000, help="images of the night (10000)")
+    made.add_argument("--steps", type=int, default=10, help="steps that do nothing (10)")
+    made.add_argument("--workers", type=int, default=2, help="worker processes (2)")
+    made.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    return made
 
 
 if __name__ == "__main__":
-    main()
+    asked = parser().parse_args()
+    if asked.measure:
+        name, folder, count = asked.measure
+        print(json.dumps(MEASURES[name](Path(folder), int(count), asked.workers, asked.steps)))
+    else:
+        main(parser(), run)

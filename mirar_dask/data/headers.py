@@ -114,6 +114,11 @@ def _unpacked(packed: bytes) -> Payload:
     return cast("Payload", marshal.loads(zlib.decompress(packed)))
 
 
+@functools.lru_cache(maxsize=8)
+def _upper(text: str) -> str:
+    return text.upper()
+
+
 def pack_header(header: Header, previous: TravellingHeader | None = None) -> TravellingHeader:
     """Put a header into its travelling form.
 
@@ -295,7 +300,7 @@ def _find_plain(payload: Payload, name: str) -> Any:
     """Look for a plain keyword; give up where a full parser has to decide."""
     text, long_cards, set_cards = payload
     records = [record for _, record in set_cards if len(record) < 3 or record[0] == name]
-    upper = text.upper()
+    upper = _upper(text)
     if name not in upper:
         if not records:
             return _ABSENT

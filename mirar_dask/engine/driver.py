@@ -21,6 +21,7 @@ from distributed import Client
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine.bench import Bench
+from mirar_dask.engine.collecting import seldom
 from mirar_dask.engine.flights import Flight, Flights, Landed
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.memory import largest_task, refuse_if_too_large
@@ -88,7 +89,7 @@ class DaskEngine:
             If the user interrupts; what was under way is cancelled and the cache emptied first.
         """
         roots = settings.roots or current_roots()
-        with RunPlace(settings) as place, use_roots(roots), use_place(place.cache):
+        with RunPlace(settings) as place, use_roots(roots), use_place(place.cache), seldom():
             return _Run(self.client, settings, place).go(steps, dataset)
 
 
@@ -224,9 +225,7 @@ class _Run:
         self.flights.send(flights)
         now = time.time()
         for task, attempt in flights:
-            self.settings.announce(
-                TaskSubmitted(task.label, task.number, attempt, task.names, now)
-            )
+            self.settings.announce(TaskSubmitted(task.label, task.number, attempt, task.names, now))
 
     def _take_in(self, flow: Flow, landed: Landed) -> None:
         flight, outcome, reason = landed

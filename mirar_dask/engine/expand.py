@@ -247,9 +247,7 @@ class _Walk:
         context.kind, context.frames = "frames", positions
 
     def bunch_ahead(self, sub: _Sub) -> Bunch:
-        return Bunch(
-            tuple(image.handle_of(self.handles[i]) for i, image in sub.images.items())
-        )
+        return Bunch(tuple(image.handle_of(self.handles[i]) for i, image in sub.images.items()))
 
     def tap(self, position: int, name: str, image: AheadImage) -> None:
         """Note that a context wants an image as it is here."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
+from mirar_dask.engine.collecting import seldom
 from mirar_dask.engine.expand import expand
 from mirar_dask.engine.expansion import Expansion, Foreseen
 from mirar_dask.engine.lookahead import AheadHandle, LateError, as_ahead
@@ -166,6 +167,7 @@ def plan(steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings
         RunPlace(settings) as place,
         use_roots(settings.roots or current_roots()),
         use_place(place.cache),
+        seldom(),
     ):
         opened = open_night(steps, dataset, settings, headers_only=True)
         if not opened.late and not any(len(batch) for batch in opened.dataset):
