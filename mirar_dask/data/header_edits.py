@@ -120,4 +120,6 @@ def with_texts(header: TravellingHeader, texts: Mapping[str, str]) -> Travelling
             count += 1
         else:
             return None
-    return pack_payload((text, long_cards, tuple(cards)))
+    made = pack_payload((text, long_cards, tuple(cards)))
+    made.seen = {**header.seen, **{key: value.rstrip() for key, value in texts.items()}}
+    return made

@@ -41,12 +41,12 @@ class TravellingHeader:
     Equal headers give equal objects, in every process. Safe to share: it never changes.
     """
 
-    __slots__ = ("_digest", "_packed", "_seen")
+    __slots__ = ("_digest", "_packed", "seen")
 
     def __init__(self, packed: bytes, digest: bytes) -> None:
         self._packed = packed
         self._digest = digest
-        self._seen: dict[str, Any] = {}
+        self.seen: dict[str, Any] = {}  # what was looked up
 
     def unpack(self) -> Header:
         """Return a new Header with the same cards."""
@@ -58,11 +58,11 @@ class TravellingHeader:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of one key as ``Header.get`` does, without parsing the others."""
-        value = self._seen.get(key, _MISSING)
+        value = self.seen.get(key, _MISSING)
         if value is _MISSING:
             value = self._find(key)
             if value is _ABSENT or isinstance(value, SCALARS):
-                self._seen[key] = value
+                self.seen[key] = value
         return default if value is _ABSENT else value
 
     @property
@@ -114,9 +114,7 @@ def _unpacked(packed: bytes) -> Payload:
     return cast("Payload", marshal.loads(zlib.decompress(packed)))
 
 
-@functools.lru_cache(maxsize=8)
-def _upper(text: str) -> str:
-    return text.upper()
+_upper = functools.lru_cache(maxsize=8)(str.upper)
 
 
 def pack_header(header: Header, previous: TravellingHeader | None = None) -> TravellingHeader:
@@ -305,6 +303,9 @@ def _find_plain(payload: Payload, name: str) -> Any:
         if not records:
             return _ABSENT
         if len(records) == 1 and len(records[0]) == 3:
+            value = records[0][1]
+            if type(value) in (int, float, bool):
+                return value
             value = _set_card(records[0]).value
             return None if value is UNDEFINED else value
         return _UNCLEAR
