@@ -49,6 +49,10 @@ class ImageHandle:
         """Return the value of one header key; the others are not parsed."""
         return self.header.get(key, default)
 
+    def with_header(self, header: TravellingHeader) -> ImageHandle:
+        """Return a handle of the same pixels under another header."""
+        return ImageHandle(header, self.pixels, self.image_type, self.extras)
+
     @property
     def name(self) -> str:
         """The image's ``BASENAME``."""

@@ -2,8 +2,8 @@
 
 The text of a card that nobody touched since it was read travels as it is; a card that was set in
 memory travels as keyword, value and comment, values to the last bit. This module knows the
-inside of astropy's ``Card`` (nothing public tells a card that was read from one that was set),
-and is the only one that does.
+inside of astropy's ``Card`` (nothing public tells a card that was read from one that was set);
+beside `header_edits` it is the only one that does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from astropy.io.fits import Card, Header
 from astropy.io.fits.card import UNDEFINED, Undefined
 
 LENGTH = 80
-_COMMENTARY = {"", "COMMENT", "HISTORY"}
+COMMENTARY = {"", "COMMENT", "HISTORY"}
 _EXACT = {str, int, float, bool, complex}
 SCALARS = (str, int, float, complex, np.generic, type(None))
 _PLAIN_KEY = re.compile(r"[A-Z0-9_-]{1,8}")
@@ -41,16 +41,16 @@ class TravellingHeader:
     Equal headers give equal objects, in every process. Safe to share: it never changes.
     """
 
-    __slots__ = ("_digest", "_packed", "_seen")
+    __slots__ = ("_digest", "_packed", "seen")
 
     def __init__(self, packed: bytes, digest: bytes) -> None:
         self._packed = packed
         self._digest = digest
-        self._seen: dict[str, Any] = {}
+        self.seen: dict[str, Any] = {}  # what was looked up
 
     def unpack(self) -> Header:
         """Return a new Header with the same cards."""
-        text, long_cards, set_cards = self._payload()
+        text, long_cards, set_cards = self.payload()
         cards = [_text_card(image) for image in _images(text, long_cards, set_cards)]
         for place, record in set_cards:
             cards.insert(place, _set_card(record))
@@ -58,11 +58,11 @@ class TravellingHeader:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of one key as ``Header.get`` does, without parsing the others."""
-        value = self._seen.get(key, _MISSING)
+        value = self.seen.get(key, _MISSING)
         if value is _MISSING:
             value = self._find(key)
             if value is _ABSENT or isinstance(value, SCALARS):
-                self._seen[key] = value
+                self.seen[key] = value
         return default if value is _ABSENT else value
 
     @property
@@ -75,13 +75,14 @@ class TravellingHeader:
         """Hash of the content, the same in every process."""
         return self._digest.hex()
 
-    def _payload(self) -> Payload:
+    def payload(self) -> Payload:
+        """Return the cards in the form in which they are packed."""
         return _unpacked(self._packed)
 
     def _find(self, key: str) -> Any:
         name = key.strip().upper() if isinstance(key, str) else ""
-        if _is_plain(name) and name not in _COMMENTARY:
-            found = _find_plain(self._payload(), name)
+        if is_plain_keyword(name) and name not in COMMENTARY:
+            found = _find_plain(self.payload(), name)
             if found is not _UNCLEAR:
                 return found
         return self.unpack().get(key, _ABSENT)
@@ -113,6 +114,9 @@ def _unpacked(packed: bytes) -> Payload:
     return cast("Payload", marshal.loads(zlib.decompress(packed)))
 
 
+_upper = functools.lru_cache(maxsize=8)(str.upper)
+
+
 def pack_header(header: Header, previous: TravellingHeader | None = None) -> TravellingHeader:
     """Put a header into its travelling form.
 
@@ -134,12 +138,23 @@ def pack_header(header: Header, previous: TravellingHeader | None = None) -> Tra
             texts.append(image)
             if len(image) != LENGTH:
                 long_cards.append((place, len(image)))
+    return pack_payload(("".join(texts), tuple(long_cards), tuple(set_cards)), previous)
+
+
+def pack_payload(payload: Payload, previous: TravellingHeader | None = None) -> TravellingHeader:
+    """Make a travelling header of cards in their packed form."""
     # Version 2 of marshal: the bytes depend on the values only, not on which objects are shared.
-    payload = marshal.dumps(("".join(texts), tuple(long_cards), tuple(set_cards)), 2)
-    digest = hashlib.blake2b(payload, digest_size=16).digest()
+    content = marshal.dumps(payload, 2)
+    digest = hashlib.blake2b(content, digest_size=16).digest()
     if previous is not None and previous.digest == digest:
         return previous
-    return TravellingHeader(zlib.compress(payload, 1), digest)
+    return TravellingHeader(zlib.compress(content, 1), digest)
+
+
+def is_plain_text(key: str, value: str) -> bool:
+    """Tell whether a text can be set under a keyword without astropy having a look at it."""
+    # A string with a colon may become a record-valued card.
+    return is_plain_keyword(key) and value.isascii() and value.isprintable() and ": " not in value
 
 
 def _untouched(card: Card) -> str | None:
@@ -157,7 +172,7 @@ def _untouched(card: Card) -> str | None:
         if says_value and image.rstrip().endswith(comment) and comment[:1] != " ":
             return cast("str", image)
     keyword, value = state["_keyword"], state["_value"]
-    if keyword not in _COMMENTARY or type(value) is not str or state["_comment"]:
+    if keyword not in COMMENTARY or type(value) is not str or state["_comment"]:
         return None
     # Text and value of a HISTORY card say the same: one form, whether it was formatted or not.
     fits_on_one = len(value) <= LENGTH - 8 and value == value.rstrip()
@@ -201,6 +216,11 @@ def _decoded(value: Any) -> Any:
             return value
 
 
+def header_of_text(text: str) -> Header:
+    """Return the header of some cards of 80 characters, none of which goes on in the next."""
+    return _header_of([_text_card(image) for image in _images(text, (), ())])
+
+
 def _images(
     text: str, long_cards: tuple[tuple[int, int], ...], set_cards: tuple[Place, ...]
 ) -> list[str]:
@@ -221,7 +241,7 @@ def _images(
 
 
 _TEXT_STATE = dict(Card.fromstring(" " * LENGTH).__dict__)
-_SET_STATE = dict(Card().__dict__)
+SET_STATE = dict(Card().__dict__)
 
 
 def _text_card(image: str) -> Card:
@@ -231,15 +251,16 @@ def _text_card(image: str) -> Card:
     if image[8:10] == "= ":
         keyword = image[:8].rstrip()
         # A string with a colon may be a record-valued card: astropy looks at that when asked.
-        if ": " not in image and _is_plain(keyword):
+        if ": " not in image and is_plain_keyword(keyword):
             state["_keyword"] = keyword
-    elif (keyword := image[:8].rstrip()) in _COMMENTARY:
+    elif (keyword := image[:8].rstrip()) in COMMENTARY:
         state["_keyword"] = keyword
     return card
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_plain(keyword: str) -> bool:
+def is_plain_keyword(keyword: str) -> bool:
+    """Tell whether a keyword is one of the standard, without spaces."""
     return _PLAIN_KEY.fullmatch(keyword) is not None
 
 
@@ -249,7 +270,7 @@ def _set_card(record: tuple[Any, ...]) -> Card:
     match record:
         case (keyword, value, comment):
             new = {"_keyword": keyword, "_value": _decoded(value), "_comment": comment}
-            card.__dict__ = {**_SET_STATE, **new}
+            card.__dict__ = {**SET_STATE, **new}
         case (keyword, image):  # astropy has warned of it once
             card.__dict__ = {**_TEXT_STATE, "_keyword": keyword, "_image": image, "_invalid": True}
         case (state,):
@@ -277,11 +298,14 @@ def _find_plain(payload: Payload, name: str) -> Any:
     """Look for a plain keyword; give up where a full parser has to decide."""
     text, long_cards, set_cards = payload
     records = [record for _, record in set_cards if len(record) < 3 or record[0] == name]
-    upper = text.upper()
+    upper = _upper(text)
     if name not in upper:
         if not records:
             return _ABSENT
         if len(records) == 1 and len(records[0]) == 3:
+            value = records[0][1]
+            if type(value) in (int, float, bool):
+                return value
             value = _set_card(records[0]).value
             return None if value is UNDEFINED else value
         return _UNCLEAR
@@ -322,5 +346,5 @@ def _may_be(image: str, name: str) -> bool:
     head = image[:8].rstrip()
     if head == "HIERARCH" and image[8] == " " and "=" in image:
         return image.split("=", 1)[0][9:].strip().upper() == name
-    plain = head in _COMMENTARY or (image[8:10] == "= " and _is_plain(head))
+    plain = head in COMMENTARY or (image[8:10] == "= " and is_plain_keyword(head))
     return not plain and name in image[:16].upper()

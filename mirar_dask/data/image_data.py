@@ -18,6 +18,7 @@ from mirar_dask.data import conversions
 from mirar_dask.data.base_data import DataBatch, DataBlock
 from mirar_dask.data.cache import cache, task_memory
 from mirar_dask.data.handles import ImageHandle
+from mirar_dask.data.header_edits import copy_header
 from mirar_dask.data.headers import SCALARS, TravellingHeader, pack_header
 from mirar_dask.data.pixel_store import PixelStore
 from mirar_dask.data.pixels import MemoryPixels, Pixels
@@ -156,8 +157,7 @@ class Image(PixelStore, DataBlock):
     def __copy__(self) -> Self:
         image = type(self).__new__(type(self))
         image.__dict__.update(self.__dict__)
-        image._packed = self.travelling_header()
-        image._header = None
+        image._header = None if self._header is None else copy_header(self._header)
         image._loaded = None
         return image
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 from mirar_dask.data.image_data import ImageHandle
 from mirar_dask.engine.expansion import Context, Expansion, Leaf, Split
+from mirar_dask.engine.lookahead import add_history
 from mirar_dask.engine.order import Order, Rank
 from mirar_dask.engine.questions import measures_frames
 from mirar_dask.engine.release import FileLedger
 from mirar_dask.engine.travel import files_of
 from mirar_dask.engine.types import Bunch, Link
+from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base_processor import BaseProcessor, ProcessorWithCache
 
@@ -86,11 +89,13 @@ class BatchGraph:
     ) -> None:
         self.steps, self.batch, self.order, self.segment = steps, batch, order, segment
         self.expansion, self.ledger = expansion, ledger
-        self.chains = expansion.chains
+        self.chains = [copy(chain) for chain in expansion.chains]  # they change as things go
         self.values: list[ImageHandle | None] = list(batch.members)  # type: ignore[arg-type]
         for handle in batch.members:
             ledger.hold(handle.files)
         self.done_links = [0] * len(self.chains)
+        self._ends = [len(chain.links) for chain in self.chains]
+        """Numbers of links after which nothing that is done leaves a trace."""
         self.tapped: list[set[int]] = [set() for _ in self.chains]
         """Numbers of links at which an image was handed to the contexts that want it."""
         self.failed_after: dict[int, int] = {}
@@ -109,6 +114,8 @@ class BatchGraph:
         for position, chain in enumerate(self.chains):
             for done, handle in chain.ahead.items():
                 self._hand_over(position, done, handle)
+            if chain.exit is not None or chain.blocked_by is not None:
+                self._cut_useless(position)
             self._finish_if_done(position)
 
     # -- what can be done ---------------------------------------------------------------------
@@ -116,23 +123,43 @@ class BatchGraph:
     def ready_legs(self) -> list[Leg]:
         """Legs whose contexts are there; each is returned once."""
         legs = []
-        looked_at, self._to_look_at = self._to_look_at, {}
-        for position in looked_at:
-            if position in self.finished or position in self.under_way:
-                continue
-            stop, links, wanted = self._next_leg(position)
-            lacking = next((state for state in wanted if state.failed), None)
-            if lacking is not None:
-                self._block(position, lacking)
-                if position in self.finished:
+        while self._to_look_at:
+            looked_at, self._to_look_at = self._to_look_at, {}
+            for position in looked_at:
+                if position in self.finished or position in self.under_way:
                     continue
-                stop, links, wanted = self._next_leg(position)
-            if all(state.done for state in wanted):
-                self.under_way.add(position)
-                legs.append(Leg(self, position, links, *self._wants(position, stop)))
-            else:
-                self._waiting.add(position)
+                leg = self._ready_leg(position)
+                if leg is not None and not self._do_here(leg):
+                    legs.append(leg)
         return legs
+
+    def _ready_leg(self, position: int) -> Leg | None:
+        """Return the next leg of an image, if it can be begun."""
+        stop, links, wanted = self._next_leg(position)
+        lacking = next((state for state in wanted if state.failed), None)
+        if lacking is not None:
+            self._block(position, lacking)
+            if position in self.finished:
+                return None
+            stop, links, wanted = self._next_leg(position)
+        if not all(state.done for state in wanted):
+            self._waiting.add(position)
+            return None
+        self.under_way.add(position)
+        return Leg(self, position, links, *self._wants(position, stop))
+
+    def _do_here(self, leg: Leg) -> bool:
+        """Do a leg that only adds to the history of its image, which is not worth a task."""
+        if leg.measures or leg.for_bands or not all(link.history_only for link in leg.links):
+            return False
+        image = self.values[leg.position]
+        assert image is not None
+        try:
+            image = add_history(image, [self.steps[link.step] for link in leg.links])
+        except CONTAINED:
+            return False  # a worker says what is wrong with it
+        self.absorb_leg(leg, image, {})
+        return True
 
     def _next_leg(self, position: int) -> tuple[int, tuple[Link, ...], list[ContextState]]:
         stop = self._next_stop(position)
@@ -266,16 +293,12 @@ class BatchGraph:
             if scales and state.plan.step in scales:
                 state.scales[position] = scales[state.plan.step]
 
-    def _end(self, position: int) -> int:
-        chain = self.chains[position]
-        return len(chain.links) if chain.useless_from is None else chain.useless_from
-
     def _open_taps(self, position: int) -> list[int]:
         tapped = self.tapped[position]
         return [n for n in self.chains[position].taps if n not in tapped]
 
     def _next_stop(self, position: int) -> int:
-        return min([*self._open_taps(position), self._end(position)])
+        return min([*self._open_taps(position), self._ends[position]])
 
     def _wants(self, position: int, stop: int) -> tuple[tuple[int, ...], bool]:
         """Return the steps that measure an image at a stop, and whether bands are read of it."""
@@ -315,18 +338,21 @@ class BatchGraph:
         chain.exit, chain.blocked_by = None, state.plan.name
         chain.links = [link for link in chain.links if link.step < state.plan.step]
         chain.taps = {n: names for n, names in chain.taps.items() if n <= len(chain.links)}
-        done = self.done_links[position]
-        needed = max([*self._open_taps(position), done])
-        for n in range(len(chain.links), needed, -1):
-            link = chain.links[n - 1]
-            if self.steps[link.step].writes_products and not link.history_only:
-                needed = n
-                break
-        chain.useless_from = needed
+        self._cut_useless(position)
         self._finish_if_done(position)
 
+    def _cut_useless(self, position: int) -> None:
+        """Leave out the steps, of an image that ends early, that leave no trace."""
+        links = self.chains[position].links
+        needed = max([*self._open_taps(position), self.done_links[position]])
+        for n in range(len(links), needed, -1):
+            if self.steps[links[n - 1].step].writes_products and not links[n - 1].history_only:
+                needed = n
+                break
+        self._ends[position] = needed
+
     def _finish_if_done(self, position: int) -> None:
-        if self.done_links[position] >= self._end(position) and not self._open_taps(position):
+        if self.done_links[position] >= self._ends[position] and not self._open_taps(position):
             self._finish(position)
 
     def _finish(self, position: int) -> None:

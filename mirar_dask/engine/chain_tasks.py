@@ -73,6 +73,8 @@ class ChainTasks:
     ) -> None:
         self.board, self.book, self.packing, self.touch = board, book, packing, touch
         self._pools: dict[_Pool, list[Leg]] = {}
+        self._waiting = 0
+        """Number of legs in all pools."""
         self._shares: dict[int, _Share] = {}
         """Of the tasks under way, by number."""
 
@@ -90,10 +92,12 @@ class ChainTasks:
     def add(self, leg: Leg) -> None:
         """Let a leg wait for a task."""
         self._pools.setdefault(_Pool.of(leg), []).append(leg)
+        self._waiting += 1
 
     def stop(self) -> None:
         """Forget the legs that wait."""
         self._pools.clear()
+        self._waiting = 0
 
     def next_task(self) -> Task | None:
         """Make the most urgent task; None if no leg waits."""
@@ -103,8 +107,9 @@ class ChainTasks:
         legs = self._pools[pool]
         graph, places = legs[0].graph, _places(pool.links)
         nbytes = _float_bytes(legs[0])
-        n = self.packing.size(places, len(legs), nbytes)
+        n = self.packing.size(places, self._waiting, nbytes)
         taken, rest = legs[:n], legs[n:]
+        self._waiting -= len(taken)
         if rest:
             self._pools[pool] = rest
         else:

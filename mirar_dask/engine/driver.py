@@ -14,25 +14,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
-from distributed import Client, Future
+from distributed import Client
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine import memory
 from mirar_dask.engine.bench import Bench
+from mirar_dask.engine.collecting import seldom
+from mirar_dask.engine.flights import Flight, Flights, Landed
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
-from mirar_dask.engine.task import execute_remote
 from mirar_dask.engine.types import (
-    Bunch,
     LoadWork,
-    Outcome,
     RecordAdded,
     RunEnded,
     RunResult,
@@ -91,16 +89,8 @@ class DaskEngine:
             If the user interrupts; what was under way is cancelled and the cache emptied first.
         """
         roots = settings.roots or current_roots()
-        with RunPlace(settings) as place, use_roots(roots), use_place(place.cache):
+        with RunPlace(settings) as place, use_roots(roots), use_place(place.cache), seldom():
             return _Run(self.client, settings, place).go(steps, dataset)
-
-
-@dataclass
-class _Flight:
-    """A task on a worker."""
-
-    task: Task
-    attempt: int
 
 
 @dataclass
@@ -110,18 +100,17 @@ class _Run:
     client: Client
     settings: RunSettings
     place: RunPlace
-    flying: dict[Future, _Flight] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     announced: int = 0
-    suspects: list[_Flight] = field(default_factory=list)
+    suspects: list[Flight] = field(default_factory=list)
     """Tasks whose worker died, to be tried again."""
 
     def __post_init__(self) -> None:
         # Unique even where the caller gives every run one name: a plugin of a name that a worker
         # knows would silently keep its old steps.
         self.key = f"{self.settings.run_id}-{self.place.cache.key or id(self)}"
-        self.completed: SimpleQueue[Future] = SimpleQueue()
         self.workers = Workers(self.client)
+        self.flights = Flights(self.client, self.key, self.workers)
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
         """Open the night, do all tasks, and put the result together."""
@@ -141,18 +130,21 @@ class _Run:
                     self.client.dashboard_link,
                 )
             )  # fmt: skip
-            bunches = [Bunch.of(batch) for batch in opened.dataset]
+            bunches = opened.bunches
             if self.settings.check_memory and self.workers.memory:
                 members = [member for bunch in bunches for member in bunch.members]
                 budget = memory.held_by_images(self.workers.share)
                 steps = opened.steps[opened.next_step :]
                 largest = memory.largest_task(steps, members, budget)
                 memory.refuse_if_too_large(*largest, self.workers.memory)
-            flow = Flow(opened.steps, bunches, threads, start=opened.next_step)
+            flow = Flow(
+                opened.steps, bunches, threads, start=opened.next_step, foreseen=opened.foreseen,
+                group_by_group=self.settings.group_by_group,
+            )  # fmt: skip
             try:
                 self._drive(flow)
             except BaseException:
-                self.client.cancel(list(self.flying), force=True)
+                self.flights.cancel()
                 raise
         if flow.cut_short and self.settings.fail_fast:
             self.note([STOPPED])
@@ -178,36 +170,31 @@ class _Run:
             if self.settings.fail_fast and any_failed(self.records):
                 flow.stop()
             self._fill(flow)
-            if not self.flying:
+            if not self.flights:
                 break  # nothing is under way, and nothing could be handed out
-            future = self._next_completed()
-            if future is None:
+            landed = self._wait()
+            if landed is None:
                 self._give_up(flow)
                 continue
-            self._take_in(flow, future)
+            for one in landed:
+                self._take_in(flow, one)
             self._remove(flow.garbage())
         self.note(flow.records[self.announced :])
         self.announced = len(flow.records)
 
-    def _next_completed(self) -> Future | None:
-        """Wait for a task that came back; None once there is no hope that one will."""
+    def _wait(self) -> list[Landed] | None:
+        """Wait for tasks that came back; None once there is no hope that one will."""
         while True:
-            try:
-                future = self.completed.get(timeout=1.0)
-            except Empty:
-                if self.workers.why_hopeless() is not None:
-                    return None
-                continue
-            if future in self.flying:
-                return future
+            landed = self.flights.landed(timeout=1.0)
+            if landed:
+                return landed
+            if self.workers.why_hopeless() is not None:
+                return None
 
     def _give_up(self, flow: Flow) -> None:
         """Lose everything that is under way, and begin nothing new."""
         reason = self.workers.why_hopeless() or "nothing came back"
-        flights = [*self.flying.values(), *self.suspects]
-        if self.client.status == "running":
-            self.client.cancel(list(self.flying), force=True)
-        self.flying.clear()
+        flights = [*self.flights.cancel(), *self.suspects]
         self.suspects.clear()
         flow.stop()
         self.note([Record((), Status.LOST, "run", reason)])
@@ -222,39 +209,29 @@ class _Run:
         """
         threads = self.workers.threads
         flow.packing.slots = threads
-        while len(self.flying) < threads and self.suspects:
-            suspect = self.suspects.pop(0)
-            self._submit(suspect.task, suspect.attempt)
-        careful = self.suspects or any(flight.attempt for flight in self.flying.values())
+        room = max(0, threads - len(self.flights))
+        again, self.suspects = self.suspects[:room], self.suspects[room:]
+        careful = again or self.suspects or any(f.attempt for f in self.flights.under_way)
         window = threads if careful else threads + AHEAD * self.workers.number
-        while len(self.flying) < window:
+        handed = list(again)
+        while len(self.flights) + len(handed) < window:
             task = flow.next_task()
             if task is None:
-                return
-            self._submit(task, 0)
+                break
+            handed.append(Flight(task, 0))
+        self._send(handed)
 
-    def _submit(self, task: Task, attempt: int) -> None:
-        future = self.client.submit(
-            execute_remote,
-            self.key,
-            task,
-            key=(task.label, f"{self.key}-{task.number}", attempt),
-            pure=False,
-            retries=0,
-            priority=task.urgency,
-            resources=self.workers.reservation(task),
-        )
-        self.flying[future] = _Flight(task, attempt)
-        future.add_done_callback(self.completed.put)
-        self.settings.announce(
-            TaskSubmitted(task.label, task.number, attempt, task.names, time.time())
-        )
+    def _send(self, flights: Sequence[Flight]) -> None:
+        if not flights:
+            return
+        self.flights.send(flights)
+        now = time.time()
+        for task, attempt in flights:
+            self.settings.announce(TaskSubmitted(task.label, task.number, attempt, task.names, now))
 
-    def _take_in(self, flow: Flow, future: Future) -> None:
-        flight = self.flying.pop(future)
+    def _take_in(self, flow: Flow, landed: Landed) -> None:
+        flight, outcome, reason = landed
         task = flight.task
-        outcome, reason = _outcome_of(future)
-        future.release()
         if outcome is not None:
             times = tuple((flow.steps[t.step].step_name, t.seconds, t.n) for t in outcome.times)
             flow.absorb(task, outcome)
@@ -276,7 +253,7 @@ class _Run:
         )
         if again:
             parts = flow.divide(task)
-            self.suspects += [_Flight(part, flight.attempt + 1) for part in parts]
+            self.suspects += [Flight(part, flight.attempt + 1) for part in parts]
         else:
             flow.lose(task, f"{reason} ({flight.attempt + 1} attempts)")
 
@@ -295,7 +272,8 @@ class _Run:
         plugin = BenchPlugin(self.key, bench)
         self.client.register_plugin(plugin)
         try:
-            yield
+            with self.flights:
+                yield
         finally:
             try:
                 self.client.unregister_worker_plugin(plugin.name)
@@ -308,31 +286,29 @@ class _Run:
                 size = max(1, math.ceil(len(paths) / (8 * self.workers.threads)))
                 packs = [tuple(paths[i : i + size]) for i in range(0, len(paths), size)]
                 loaded: list[Any] = [None] * len(packs)
-                for place, pack in enumerate(packs):
-                    names = tuple(path.name for path in pack)
-                    self._submit(
-                        Task(steps[number].step_name, -1 - place, LoadWork(number, pack), names, 0),
-                        0,
-                    )
-                while self.flying:
-                    future = self._next_completed()
-                    if future is None:
+                work = [LoadWork(number, pack) for pack in packs]
+                names = [tuple(path.name for path in pack) for pack in packs]
+                label = steps[number].step_name
+                tasks = [Task(label, -1 - n, work[n], names[n], 0) for n in range(len(packs))]
+                self._send([Flight(task, 0) for task in tasks])
+                while self.flights:
+                    landed = self._wait()
+                    if landed is None:
                         raise ClusterError(self.workers.why_hopeless() or "nothing came back")
-                    self._take_loaded(future, steps[number], loaded)
+                    for one in landed:
+                        self._take_loaded(one, steps[number], loaded)
                 return loaded
 
         return load
 
-    def _take_loaded(self, future: Future, step: BaseProcessor, loaded: list[Any]) -> None:
-        flight = self.flying.pop(future)
-        outcome, reason = _outcome_of(future)
-        future.release()
+    def _take_loaded(self, landed: Landed, step: BaseProcessor, loaded: list[Any]) -> None:
+        flight, outcome, reason = landed
         place = -1 - flight.task.number
         if outcome is not None:
             images = [handle.open() for bunch in outcome.batches for handle in bunch.members]
             loaded[place] = (images, list(outcome.records))
         elif flight.attempt + 1 < ATTEMPTS:
-            self._submit(flight.task, flight.attempt + 1)
+            self._send([Flight(flight.task, flight.attempt + 1)])
         else:
             lost = Record(flight.task.names, Status.LOST, step.step_name, reason)
             loaded[place] = ([], [lost])
@@ -348,16 +324,3 @@ class _Run:
     def _remove(self, files: Sequence[Path]) -> None:
         for path in files:
             path.unlink(missing_ok=True)
-
-
-def _outcome_of(future: Future) -> tuple[Outcome | None, str]:
-    """Return the outcome of a future that completed, or why there is none."""
-    if future.status == "finished":
-        try:
-            return future.result(), ""
-        except Exception as exc:  # the worker died before its result was fetched
-            return None, f"its result was lost ({type(exc).__name__}: {exc})"
-    if future.status == "error":
-        error = future.exception()
-        return None, f"{type(error).__name__}: {error}".splitlines()[0]
-    return None, f"it was {future.status}"

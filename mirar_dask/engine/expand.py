@@ -11,17 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mirar_dask.data import Image, ImageBatch
+from mirar_dask.data import ImageBatch
 from mirar_dask.data.image_data import ImageHandle
 from mirar_dask.engine.expansion import Chain, Context, Expansion, Leaf, Split
-from mirar_dask.engine.lookahead import (
-    LateError,
-    is_known,
-    know_less,
-    known_handle,
-    look_ahead,
-    pass_by,
-)
+from mirar_dask.engine.lookahead import AheadImage, LateError, as_ahead, look_ahead
 from mirar_dask.engine.questions import combines_frames, measures_frames, needs_whole_batch
 from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.errors import MissingCalibrationError
@@ -43,7 +36,7 @@ from mirar_dask.processors.base_processor import (
 class _Sub:
     """A part of the batch during the walk."""
 
-    images: dict[int, Image]
+    images: dict[int, AheadImage]
     splits: tuple[Split, ...] = ()
 
 
@@ -100,7 +93,7 @@ class _Walk:
         self.contexts: dict[str, Context] = {}
         self.leaves: list[Leaf] = []
         self.late: str | None = None
-        self.last_seen: dict[int, Image] = {}
+        self.last_seen: dict[int, AheadImage] = {}
 
     def run(self) -> Expansion:
         """Walk all steps."""
@@ -117,7 +110,6 @@ class _Walk:
             subs = reached
         for sub in subs:
             self.leave(sub, self.stop)
-        self.find_useless()
         return Expansion(self.chains, self.contexts, self.leaves, self.late)
 
     def leave(self, sub: _Sub, next_step: int) -> None:
@@ -149,7 +141,8 @@ class _Walk:
         # Asked before anything is noted: where the answer is late, the step is still to be done.
         groups, exits = self.divide(step, sub) if step.regroup is Regroup.SPLIT else (None, {})
         self.add_links(sub, Link(place, history_only=True))
-        pass_by(sub.images.values(), step)
+        for image in sub.images.values():
+            image.pass_by(step)
         if groups is None:
             return [sub]
         for position, record in exits.items():
@@ -170,7 +163,7 @@ class _Walk:
                 self.chains[position].exit = step.failure(exc, names_of(image))
                 del sub.images[position]
 
-    def done(self, images: dict[int, Image]) -> int:
+    def done(self, images: dict[int, AheadImage]) -> int:
         return len(self.chains[next(iter(images))].links)
 
     def add_links(self, sub: _Sub, link: Link) -> None:
@@ -195,12 +188,13 @@ class _Walk:
                 if after is None:  # it will fail in the same way when it is run
                     del sub.images[position]
                 else:
-                    sub.images[position] = after
+                    sub.images[position] = as_ahead(after)
             return
-        for position in sub.images:
+        changed = step.changes_keys()
+        for position, image in sub.images.items():
             self.clean[position] = False
-        pass_by(sub.images.values(), step)
-        know_less(sub.images.values(), step)
+            image.pass_by(step)
+            image.know_less(changed)
 
     def find_context(self, place: int, step: BaseImageProcessor, sub: _Sub) -> Context:
         """Find out what a step is given beside each image, and what that is made of."""
@@ -219,7 +213,7 @@ class _Walk:
         """Find out of which frames a master is made, or why there is none."""
         batch = ImageBatch(list(sub.images.values()))
         places = {id(image): position for position, image in sub.images.items()}
-        known = all(is_known(image) for image in batch)
+        known = all(image.late == frozenset() for image in sub.images.values())
         if isinstance(step, ProcessorPremadeCache) and known and step.is_made_before(batch):
             context.kind, context.ahead = "headers", self.bunch_ahead(sub)
             return
@@ -253,31 +247,29 @@ class _Walk:
         context.kind, context.frames = "frames", positions
 
     def bunch_ahead(self, sub: _Sub) -> Bunch:
-        return Bunch(
-            tuple(known_handle(image, self.handles[i].pixels) for i, image in sub.images.items())
-        )
+        return Bunch(tuple(image.handle_of(self.handles[i]) for i, image in sub.images.items()))
 
-    def tap(self, position: int, name: str, image: Image) -> None:
+    def tap(self, position: int, name: str, image: AheadImage) -> None:
         """Note that a context wants an image as it is here."""
         chain = self.chains[position]
         done = len(chain.links)
         chain.taps.setdefault(done, []).append(name)
         context = self.contexts[name]
-        pixels = self.handles[position].pixels
+        handle = self.handles[position]
         combined = context.kind == "frames"
-        readable = pixels.rows_readable or not combined
+        readable = handle.pixels.rows_readable or not combined
         measured = combined and measures_frames(self.steps[context.step])
         if self.clean[position] and readable and not measured:
-            chain.ahead[done] = known_handle(image, pixels)
+            chain.ahead[done] = image.handle_of(handle)
 
     # -- dividing -----------------------------------------------------------------------------
 
     def divide(
         self, step: BaseProcessor, sub: _Sub
-    ) -> tuple[list[dict[int, Image]], dict[int, Record]]:
+    ) -> tuple[list[dict[int, AheadImage]], dict[int, Record]]:
         """Ask a step into which parts its batch falls, and which images end here."""
         assert isinstance(step, BatchSplitter)
-        groups: dict[tuple[Any, ...], dict[int, Image]] = {}
+        groups: dict[tuple[Any, ...], dict[int, AheadImage]] = {}
         exits: dict[int, Record] = {}
         for position, image in sub.images.items():
             try:
@@ -293,16 +285,3 @@ class _Walk:
             else:
                 groups.setdefault(key, {})[position] = image
         return list(groups.values()), exits
-
-    def find_useless(self) -> None:
-        """Tell for images that end early from where on their steps leave no trace."""
-        for chain in self.chains:
-            if chain.exit is None and chain.blocked_by is None:
-                continue
-            needed = max(chain.taps, default=0)
-            for done in range(len(chain.links), needed, -1):
-                step = self.steps[chain.links[done - 1].step]
-                if step.writes_products and not chain.links[done - 1].history_only:
-                    needed = done
-                    break
-            chain.useless_from = needed

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mirar_dask.data import Image, ImageHandle
+from mirar_dask.data import ImageHandle
+from mirar_dask.engine.lookahead import AheadImage
 from mirar_dask.engine.types import Bunch, Link
+from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.outcome import Record
 
 
@@ -48,8 +50,6 @@ class Chain:
     """Why it ends before the others: set aside, or failed at a regroup by its header."""
     blocked_by: str | None = None
     """Context without which it cannot go on."""
-    useless_from: int | None = None
-    """Number of links after which nothing that it does leaves a trace."""
 
 
 @dataclass(slots=True)
@@ -82,5 +82,22 @@ class Expansion:
     leaves: list[Leaf]
     late: str | None = None
     """Why looking ahead ended before the segment did."""
-    images: dict[int, Image] = field(default_factory=dict)
+    images: dict[int, AheadImage] = field(default_factory=dict)
     """The images where they leave, for a plan that goes on with them; else none."""
+
+    def holds(self) -> bool:
+        """Whether the masters that were there still are, and no others have come."""
+        return all(
+            context.path is None or context.path.is_file() == (context.kind == "headers")
+            for context in self.contexts.values()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a plan found out about the first segment, for the run to go on with."""
+
+    expansions: dict[int, Expansion] = field(default_factory=dict)
+    """By the place of the batch."""
+    claims: Claims = field(default_factory=Claims)
+    """Products that will be written in it."""

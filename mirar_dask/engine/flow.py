@@ -17,6 +17,7 @@ from mirar_dask.engine.book import RunBook
 from mirar_dask.engine.chain_tasks import ChainTasks
 from mirar_dask.engine.context_tasks import ContextTasks
 from mirar_dask.engine.expand import expand
+from mirar_dask.engine.expansion import Expansion, Foreseen
 from mirar_dask.engine.gates import Arrived, Gates, in_order
 from mirar_dask.engine.order import Order
 from mirar_dask.engine.packing import Packing
@@ -24,7 +25,6 @@ from mirar_dask.engine.questions import is_solo, needs_whole_batch
 from mirar_dask.engine.segments import cut, regroup_behind
 from mirar_dask.engine.traffic import Traffic
 from mirar_dask.engine.types import BatchWork, Bunch, Outcome, Task
-from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.outcome import Record, Row, Status
 from mirar_dask.processors.base_processor import BaseProcessor
 
@@ -46,6 +46,8 @@ class Flow:
         Let a merged group go on as soon as it is complete; else when all batches have arrived.
     packing : Packing, optional
         Chooses the sizes of tasks.
+    foreseen : Foreseen, optional
+        What a plan of the same steps and batches has found out already.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Flow:
         start: int = 0,
         group_by_group: bool = True,
         packing: Packing | None = None,
+        foreseen: Foreseen | None = None,
     ) -> None:
         self.steps = steps
         self.segments = cut(steps, start)
         self.packing = packing or Packing(slots)
-        self.claims = Claims()
+        foreseen = foreseen or Foreseen()
+        self.claims = foreseen.claims.copy()
         self.late: list[str] = []
         """Why looking ahead ended somewhere."""
         self.expansions = 0
@@ -79,7 +83,8 @@ class Flow:
         self._final: list[Arrived] = []
         self._book.hold(batches)
         for place, bunch in enumerate(batches):
-            self._enter(0, self.segments[0].start, bunch, Order().then(place))
+            order, expansion = Order().then(place), foreseen.expansions.get(place)
+            self._enter(0, self.segments[0].start, bunch, order, expansion)
         self._settle()
 
     # -- for the driver -----------------------------------------------------------------------
@@ -146,7 +151,14 @@ class Flow:
 
     # -- where batches go ---------------------------------------------------------------------
 
-    def _enter(self, segment: int, place: int, bunch: Bunch, order: Order) -> None:
+    def _enter(
+        self,
+        segment: int,
+        place: int,
+        bunch: Bunch,
+        order: Order,
+        expansion: Expansion | None = None,
+    ) -> None:
         """Let a batch, whose files are held, see a step."""
         stop = self.segments[segment].stop
         if place >= stop:
@@ -158,9 +170,10 @@ class Flow:
         if bunch.is_sources or not bunch.members or needs_whole_batch(self.steps[place]):
             self._batch_task(segment, place, bunch, order)
             return
-        self.expansions += 1
-        prefix = f"{segment}.{self.expansions}"
-        expansion = expand(self.steps, place, stop, bunch, prefix, self.claims)
+        if expansion is None or not expansion.holds():
+            self.expansions += 1
+            prefix = f"{segment}.{self.expansions}"
+            expansion = expand(self.steps, place, stop, bunch, prefix, self.claims)
         if expansion.late is not None:
             self.late.append(expansion.late)
         graph = BatchGraph(self.steps, bunch, order, expansion, segment, self._book.ledger)

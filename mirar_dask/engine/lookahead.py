@@ -7,17 +7,20 @@ change, or on pixels, looking ahead ends there: `LateError` is raised instead of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from astropy.io.fits import Header
 
 from mirar_dask.data import Image
+from mirar_dask.data.header_edits import copy_header
+from mirar_dask.data.headers import TravellingHeader, pack_header
 from mirar_dask.data.image_data import ImageHandle
 from mirar_dask.data.pixels import Pixels
 from mirar_dask.paths import BASE_NAME_KEY, PROC_HISTORY_KEY
+from mirar_dask.processors.base.history import HISTORY_KEYS, add_to_handle
 from mirar_dask.processors.base_processor import BaseProcessor
 
 
@@ -29,31 +32,31 @@ class LateError(BaseException):
 
 
 class AheadHeader(Header):
-    """A header some of whose values are not known yet."""
+    """The parsed header of an image some of whose values are not known yet."""
 
     late: frozenset[str] | None
     """Keys that may still change; None for all."""
 
-    def _check(self, key: Any) -> None:
-        if key == PROC_HISTORY_KEY:
-            return
-        if self.late is None:
-            raise LateError(str(key))
-        if isinstance(key, str) and key.upper() in self.late:
-            raise LateError(key)
-
     def __getitem__(self, key: Any) -> Any:
-        self._check(key)
+        check_known(key, self.late)
         return super().__getitem__(key)
 
     def __contains__(self, key: Any) -> bool:
-        self._check(key)
+        check_known(key, self.late)
         return super().__contains__(key)
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return a value that is known."""
-        self._check(key)
+        check_known(key, self.late)
         return super().get(key, default)
+
+
+def check_known(key: Any, late: frozenset[str] | None) -> None:
+    """Raise LateError for a header key that may still change."""
+    if key == PROC_HISTORY_KEY:
+        return
+    if late is None or (isinstance(key, str) and key.upper() in late):
+        raise LateError(str(key))
 
 
 class AheadPixels(Pixels):
@@ -75,15 +78,108 @@ class AheadPixels(Pixels):
         raise LateError("pixels")
 
 
+class AheadImage(Image):
+    """An image behind steps that were not run: its header as far as it is known, no pixels.
+
+    The history of the steps that it passed is written only if somebody looks at it: that of a
+    night's images costs as much as all the rest of looking ahead.
+    """
+
+    late: frozenset[str] | None
+    """Keys that may still change; None for all."""
+    _passed: list[BaseProcessor]
+    """Steps whose history is not written yet."""
+    _packed: TravellingHeader
+    _header: Any
+
+    @classmethod
+    def of(cls, header: TravellingHeader, pixels: Pixels) -> AheadImage:
+        """Make an image of which all but the pixels is known."""
+        image = cls.__new__(cls)
+        image._packed, image._header, image._loaded = header, None, None
+        image._pixels = AheadPixels(pixels)
+        image._passed = []
+        image.late = frozenset()
+        return image
+
+    def know_less(self, changed: frozenset[str] | None) -> None:
+        """Note that a step may change some keys, or any (None)."""
+        late = self.late
+        self.late = None if changed is None or late is None else late | changed
+        if self._header is not None:
+            self._header.late = self.late
+
+    def pass_by(self, step: BaseProcessor) -> None:
+        """Note that a step was passed which only its history tells of."""
+        self._passed.append(step)
+        if type(step).write_history is not BaseProcessor.write_history:
+            self.header  # noqa: B018  # who knows what it writes
+
+    @property
+    def name(self) -> str:
+        """The ``BASENAME``, as far as it is known."""
+        if self._header is not None:
+            return str(Header.__getitem__(self._header, BASE_NAME_KEY))
+        return str(self._packed.get(BASE_NAME_KEY))
+
+    @property
+    def header(self) -> Header:
+        """The parsed header."""
+        if self._header is None:
+            header = self._packed.unpack()
+            header.__class__ = AheadHeader
+            header.late = self.late
+            self._header = header
+        if self._passed:
+            self._write_history()
+        return cast("Header", self._header)
+
+    @header.setter
+    def header(self, header: Header) -> None:
+        header.__class__ = AheadHeader
+        header.late = self.late
+        self._header = header
+
+    def _write_history(self) -> None:
+        passed, self._passed = self._passed, []
+        late, self._header.late, self.late = self.late, frozenset(), frozenset()
+        for step in passed:
+            step.write_history(self)
+        self._header.late = self.late = late
+
+    def _quick(self, key: Any) -> Any:
+        check_known(key, self.late)
+        if self._passed and isinstance(key, str) and key.upper() in HISTORY_KEYS:
+            self.header  # noqa: B018
+        return super()._quick(key)
+
+    def handle_of(self, handle: ImageHandle) -> ImageHandle:
+        """Return a handle of this image as it is here, with the pixels of another handle.
+
+        For images that have passed only steps that leave pixels alone.
+        """
+        if self._header is None:
+            return add_history(handle.with_header(self._packed), self._passed)
+        plain = copy_header(self.header)
+        plain.__class__ = Header
+        del plain.late
+        return handle.with_header(pack_header(plain))
+
+    def __copy__(self) -> AheadImage:
+        image = super().__copy__()
+        image._passed = list(self._passed)
+        return image
+
+
 @dataclass(frozen=True, slots=True)
 class AheadHandle:
     """An image as a plan knows it behind some steps, in the place of its handle."""
 
-    image: Image
+    image: AheadImage
 
     files: ClassVar[tuple[()]] = ()
 
-    def open(self) -> Image:
+    def open(self) -> AheadImage:
         """Return the image itself: a plan looks at it once more."""
         return self.image
 
@@ -100,7 +196,7 @@ class AheadHandle:
     @property
     def name(self) -> str:
         """The image's ``BASENAME``, as far as it is known."""
-        return str(Header.__getitem__(self.image.get_header(), BASE_NAME_KEY))
+        return self.image.name
 
     @property
     def names(self) -> list[str]:
@@ -108,55 +204,29 @@ class AheadHandle:
         return [path.name for path in self.image.get_raw_img_list()]
 
 
-def look_ahead(handle: ImageHandle | AheadHandle) -> Image:
+def look_ahead(handle: ImageHandle | AheadHandle) -> AheadImage:
     """Make an image whose header is known and whose pixels must not be asked for."""
     if isinstance(handle, AheadHandle):
         return handle.image
+    return AheadImage.of(handle.header, handle.pixels)
+
+
+def as_ahead(image: Image) -> AheadImage:
+    """Return an image that was looked at before as it is, any other as `look_ahead` does."""
+    if isinstance(image, AheadImage):
+        return image
+    return AheadImage.of(image.travelling_header(), image.pixels)
+
+
+def add_history(handle: ImageHandle, steps: Sequence[BaseProcessor]) -> ImageHandle:
+    """Return a handle that has the history of steps that leave everything else alone."""
+    if not steps:
+        return handle
+    if all(type(step).write_history is BaseProcessor.write_history for step in steps):
+        passed = [(step.base_key, step.fingerprint, "") for step in steps]
+        if (quick := add_to_handle(handle, passed)) is not None:
+            return quick
     image = handle.open()
-    header = image.get_header()
-    # A parsed header of 60 cards takes a millisecond to copy; changing its class takes nothing,
-    # and nobody else holds it.
-    header.__class__ = AheadHeader
-    header.late = frozenset()
-    return Image(AheadPixels(handle.pixels), header)
-
-
-def ahead_handle(image: Image) -> AheadHandle:
-    """Put an image, looked at before or not, into the place of its handle."""
-    if isinstance(image.get_header(), AheadHeader):
-        return AheadHandle(image)
-    return AheadHandle(look_ahead(image.handle()))
-
-
-def know_less(images: Iterable[Image], step: BaseProcessor) -> None:
-    """Note what a step that was not run may change in headers."""
-    changed = step.changes_keys()
-    for image in images:
-        header = image.get_header()
-        late = header.late
-        header.late = None if changed is None or late is None else late | changed
-
-
-def pass_by(images: Iterable[Image], step: BaseProcessor) -> None:
-    """Write the history of a step that was not run."""
-    for image in images:
-        header = image.get_header()
-        late, header.late = header.late, frozenset()
+    for step in steps:
         step.write_history(image)
-        header.late = late
-
-
-def is_known(image: Image) -> bool:
-    """Whether all of the header of an image is known."""
-    return image.get_header().late == frozenset()
-
-
-def known_handle(image: Image, pixels: Pixels) -> ImageHandle:
-    """Handle of an image as it is after steps that concern headers only."""
-    header = image.get_header()
-    late, header.late = header.late, frozenset()
-    try:
-        plain = Header(header.cards, copy=True)
-    finally:
-        header.late = late
-    return Image(pixels, plain).handle()
+    return handle.with_header(image.travelling_header())

@@ -7,11 +7,13 @@ millisecond a frame and no pixel is read; the plan is made of what comes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from mirar_dask.data import Dataset, Image, ImageBatch
-from mirar_dask.engine.types import RunSettings
+from mirar_dask.engine.expansion import Foreseen
+from mirar_dask.engine.types import Bunch, RunSettings
 from mirar_dask.processors.base.blocks import names_of
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Form, Regroup
@@ -39,6 +41,13 @@ class Opened:
     """Names of all raw frames, those that could not be loaded included."""
     late: bool = False
     """The loader reads pixels, so nothing is known before it has run."""
+    foreseen: Foreseen = field(default_factory=Foreseen, repr=False)
+    """What a plan has found out already."""
+
+    @cached_property
+    def bunches(self) -> tuple[Bunch, ...]:
+        """Handles of the images."""
+        return tuple(Bunch.of(batch) for batch in self.dataset)
 
 
 def open_night(
@@ -101,6 +110,8 @@ def open_night(
         records += [Record((), Status.CAVEATS, "plan", text) for text in adaptation.caveats]
     for number, step in enumerate(steps):
         step.set_preceding_steps(steps[:number])
+    for image in (block for batch in dataset for block in batch if isinstance(block, Image)):
+        image.own_header()  # parsed, it takes fifty times the memory
     return Opened(tuple(steps), place, dataset, tuple(records), rows, tuple(frames))
 
 

@@ -1,8 +1,8 @@
 """How much work goes into one task: enough that scheduling does not count, not more than is fair.
 
-Chains of images are packed so that a task lasts about a second; how long an image takes is
-learnt from the tasks that came back. Towards the end packs get smaller, so that all workers end
-together.
+Chains of images are packed so that a task lasts about a second, longer where so many workers end
+their tasks that one scheduler would have no time for them; how long an image takes is learnt from
+the tasks that came back. Towards the end packs get smaller, so that all workers end together.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import math
 
 SECONDS_A_TASK = 1.0
+LONGEST_SECONDS = 5.0
+TASKS_A_SECOND = 50
+"""More tasks in a second than this are a burden for driver and scheduler (4 ms each)."""
 SECONDS_A_BYTE = 2e-9
 """First guess for one image: a read, three arithmetic steps and a write of 16 MB take 35 ms."""
 BYTES_WORTH_A_BAND = 128 << 20
@@ -47,15 +50,17 @@ class Packing:
         places : tuple of int
             Steps that the images pass.
         waiting : int
-            Number of images that could be taken.
+            Number of images that wait, those included that this task cannot take.
         nbytes : int
             Bytes of one image as float.
         """
         total, count = self._learnt.get(places, (0.0, 0))
         each = total / count if count else SECONDS_A_BYTE * nbytes + 1e-3
-        by_time = max(1, round(self.seconds / max(each, 1e-6)))
-        fair_share = math.ceil(waiting / (2 * self.slots))
-        return max(1, min(by_time, fair_share, waiting))
+        seconds = min(max(self.seconds, self.slots / TASKS_A_SECOND), LONGEST_SECONDS)
+        by_time = max(1, round(seconds / max(each, 1e-6)))
+        # What is only guessed may be wrong by far.
+        fair_share = math.ceil(waiting / ((2 if count else 8) * self.slots))
+        return max(1, min(by_time, fair_share))
 
     def bands(self, rows: int, nbytes: int) -> list[int]:
         """Choose the edges of the bands of rows in which the frames of a master are combined."""

@@ -8,19 +8,20 @@ memory the largest task needs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine import memory
+from mirar_dask.engine.collecting import seldom
 from mirar_dask.engine.expand import expand
-from mirar_dask.engine.expansion import Expansion
-from mirar_dask.engine.lookahead import AheadHandle, LateError, ahead_handle
+from mirar_dask.engine.expansion import Expansion, Foreseen
+from mirar_dask.engine.lookahead import AheadHandle, LateError, as_ahead
 from mirar_dask.engine.opening import Opened, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.questions import needs_whole_batch
-from mirar_dask.engine.segments import cut
+from mirar_dask.engine.segments import Segment, cut
 from mirar_dask.engine.types import Bunch, Handle, RunSettings
 from mirar_dask.errors import NothingToDoError
 from mirar_dask.paths import current_roots, use_roots
@@ -166,6 +167,7 @@ def plan(steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings
         RunPlace(settings) as place,
         use_roots(settings.roots or current_roots()),
         use_place(place.cache),
+        seldom(),
     ):
         opened = open_night(steps, dataset, settings, headers_only=True)
         if not opened.late and not any(len(batch) for batch in opened.dataset):
@@ -185,6 +187,7 @@ class _Planner:
         self.caveats = [r.reason for r in opened.records if r.status is Status.CAVEATS]
         self.late: list[str] = []
         self.claims = Claims()
+        self.foreseen = Foreseen()
 
     def plan(self) -> Plan:
         start = self.opened.next_step
@@ -213,17 +216,20 @@ class _Planner:
             self.caveats,
             list(dict.fromkeys(self.late)),
             *memory.largest_task(self.all_steps[start:], blocks),
-            self.opened,
+            replace(self.opened, foreseen=self.foreseen),
         )
 
-    def _walk_segments(self, segments: Sequence[Any]) -> None:
-        bunches: list[Bunch] | None = [Bunch.of(batch) for batch in self.opened.dataset]
+    def _walk_segments(self, segments: Sequence[Segment]) -> None:
+        bunches: list[Bunch] | None = list(self.opened.bunches)
+        self.foreseen = self._foresee(segments[0])
         for segment in segments:
             assert bunches is not None
             arrived: list[Bunch] = []
             known = True
-            for bunch in bunches:
-                known &= self._walk(segment.start, segment.stop, bunch, arrived)
+            first = self.foreseen.expansions if segment is segments[0] else {}
+            for place, bunch in enumerate(bunches):
+                expansion = first.get(place)
+                known &= self._walk(segment.start, segment.stop, bunch, arrived, expansion)
             if not known:
                 return
             last = self.all_steps[segment.stop - 1] if segment.stop > segment.start else None
@@ -233,7 +239,27 @@ class _Planner:
         for bunch in bunches or []:
             self.batches.append(PlannedBatch("end", _members(bunch)))
 
-    def _walk(self, start: int, stop: int, bunch: Bunch, arrived: list[Bunch]) -> bool:
+    def _foresee(self, segment: Segment) -> Foreseen:
+        """Expand the batches that enter the first segment; the run goes on from there."""
+        expansions: dict[int, Expansion] = {}
+        steps, (start, stop) = self.all_steps, (segment.start, segment.stop)
+        if start < stop and not needs_whole_batch(steps[start]):
+            for place, bunch in enumerate(self.opened.bunches):
+                if bunch.members and not bunch.is_sources:
+                    prefix = f"plan.{place}"
+                    expansions[place] = expand(
+                        steps, start, stop, bunch, prefix, self.claims, keep_images=True
+                    )
+        return Foreseen(expansions, self.claims.copy())
+
+    def _walk(
+        self,
+        start: int,
+        stop: int,
+        bunch: Bunch,
+        arrived: list[Bunch],
+        expansion: Expansion | None = None,
+    ) -> bool:
         """Follow one batch; False where only the run will tell how it goes on."""
         if start >= stop:
             arrived.append(bunch)
@@ -246,7 +272,7 @@ class _Planner:
                 why = f"step '{step.step_name}' works on whole batches: what it returns is known"
                 self._late_from(start + 1, f"{why} at run time only")
             return False
-        expansion = expand(
+        expansion = expansion or expand(
             self.all_steps, start, stop, bunch, str(start), self.claims, keep_images=True
         )
         self._count_chains(expansion)
@@ -255,7 +281,7 @@ class _Planner:
             self.late.append(expansion.late)
         known = True
         for leaf in expansion.leaves:
-            members: Any = tuple(AheadHandle(expansion.images[p]) for p in leaf.positions)
+            members: Any = tuple(AheadHandle(expansion.images.pop(p)) for p in leaf.positions)
             if leaf.next_step < stop and not needs_whole_batch(self.all_steps[leaf.next_step]):
                 self._late_from(leaf.next_step, expansion.late or "")
                 self.batches.append(
@@ -319,7 +345,7 @@ class _Planner:
             return None
         self.missing += [r for r in records if r.status is Status.FAILED]
         self.steps[stop - 1].batches = len(merged)
-        ahead: Any = [tuple(ahead_handle(image) for image in batch) for batch in merged]
+        ahead: Any = [tuple(AheadHandle(as_ahead(image)) for image in batch) for batch in merged]
         return [Bunch(members) for members in ahead]
 
     def _late_from(self, place: int, why: str) -> None:

@@ -317,6 +317,8 @@ class RunSettings:
     opened: Any = None
     """The `Opened` night of a plan of the same steps, so that headers are read once."""
     check_memory: bool = True
+    group_by_group: bool = True
+    """Let a merged group go on as soon as it is complete; else when all batches have arrived."""
 
     def announce(self, event: Event) -> None:
         """Tell every listener."""

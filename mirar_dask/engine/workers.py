@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client
@@ -12,8 +14,38 @@ from mirar_dask.engine.types import Task
 
 FRESH_SECONDS = 1.0
 """How long an answer of the scheduler is good for; asking takes milliseconds."""
+MANY = 50
+"""Of more workers than this the answer is longer, and asked for less often."""
 PATIENCE_SECONDS = 60.0
 """How long a run waits while no worker can do anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found out when the scheduler was last asked."""
+
+    number: int = 0
+    threads: int = 0
+    memory: int = 0
+    share: int = 0
+    declared: int | None = None
+    """Largest amount of memory that a worker declares; None unless all declare one."""
+    running: bool = False
+
+    @classmethod
+    def of(cls, workers: list[dict[str, Any]]) -> _Known:
+        limits = [int(worker.get("memory_limit") or 0) for worker in workers]
+        threads = [int(worker["nthreads"]) for worker in workers]
+        shares = [n // max(1, t) for n, t in zip(limits, threads, strict=True) if n]
+        declared = [worker["resources"].get(MEMORY) for worker in workers]
+        return cls(
+            number=len(workers),
+            threads=sum(threads),
+            memory=max(limits) if limits and min(limits) > 0 else 0,
+            share=min(shares, default=0),
+            declared=int(max(declared)) if declared and None not in declared else None,
+            running=any(worker.get("status") == "running" for worker in workers),
+        )
 
 
 class Workers:
@@ -27,61 +59,55 @@ class Workers:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._asked = -FRESH_SECONDS
-        self._known: list[dict[str, Any]] = []
+        self._asked = -math.inf
+        self._known = _Known()
         self._idle_since: float | None = None
 
-    def _all(self) -> list[dict[str, Any]]:
+    def _all(self) -> _Known:
         now = time.monotonic()
-        if now - self._asked >= FRESH_SECONDS and self.client.status == "running":
-            self._known = list(self.client.scheduler_info(n_workers=-1)["workers"].values())
+        fresh = FRESH_SECONDS * max(1.0, self._known.number / MANY)
+        if now - self._asked >= fresh and self.client.status == "running":
+            found = self.client.scheduler_info(n_workers=-1)["workers"]
+            self._known = _Known.of(list(found.values()))
             self._asked = now
         return self._known
 
     @property
     def number(self) -> int:
         """Number of workers, at least one."""
-        return max(1, len(self._all()))
+        return max(1, self._all().number)
 
     @property
     def threads(self) -> int:
         """Number of tasks that can run at once, at least one."""
-        return max(1, sum(int(worker["nthreads"]) for worker in self._all()))
+        return max(1, self._all().threads)
 
     @property
     def memory(self) -> int:
         """Bytes of the largest worker; 0 where workers have no limit."""
-        limits = [int(worker.get("memory_limit") or 0) for worker in self._all()]
-        return max(limits) if limits and min(limits) > 0 else 0
+        return self._all().memory
 
     @property
     def share(self) -> int:
         """Bytes of the smallest share of memory that one thread has; 0 where there is no limit."""
-        shares = [
-            int(worker["memory_limit"]) // max(1, int(worker["nthreads"]))
-            for worker in self._all()
-            if worker.get("memory_limit")
-        ]
-        return min(shares, default=0)
+        return self._all().share
 
     def reservation(self, task: Task) -> dict[str, int] | None:
         """Return what a task reserves: never more than the largest worker has, or it never runs."""
-        declared = [worker["resources"].get(MEMORY) for worker in self._all()]
-        if not declared or None in declared:
-            return None
-        return {MEMORY: int(min(task.memory, max(declared)))}
+        declared = self._all().declared
+        return None if declared is None else {MEMORY: min(task.memory, declared)}
 
     def why_hopeless(self) -> str | None:
         """Say why waiting is of no use, once no worker could do anything for a minute."""
         if self.client.status != "running":
             return "the scheduler was lost"
-        if any(worker.get("status") == "running" for worker in self._all()):
+        if self._all().running:
             self._idle_since = None
             return None
         self._idle_since = self._idle_since or time.monotonic()
         if time.monotonic() - self._idle_since < PATIENCE_SECONDS:
             return None
-        if self._known:
+        if self._known.number:
             return (
                 f"every worker has been paused for {PATIENCE_SECONDS:.0f} s because its memory is "
                 "full; give workers more with --memory, or fewer --workers"

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 
+from mirar_dask.data.headers import header_of_text
 from mirar_dask.data.quiet import quietly
 from mirar_dask.io.hdu import CARD, Hdu
 from mirar_dask.io.structure import FitsFile
@@ -50,7 +51,9 @@ def parse_header(raw: bytes) -> fits.Header:
     text = raw.translate(_PRINTABLE)
     cards = [text[i : i + CARD] for i in range(0, len(text), CARD)]
     if all(map(is_plain_card, cards, [b"", *cards])):
-        return fits.Header.fromstring(text)
+        if b"CONTINUE" in text or b"HIERARCH" in text:
+            return fits.Header.fromstring(text)
+        return header_of_text(text.decode().ljust(CARD * len(cards)))
     text = b"".join(map(_tidied, cards, [b"", *cards]))
     with quietly():  # about what is mended next
         header = fits.Header.fromstring(text)

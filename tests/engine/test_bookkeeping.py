@@ -84,6 +84,20 @@ def test_packs_follow_what_images_take_and_shrink_towards_the_end() -> None:
     assert packing.size((1,), waiting=1, nbytes=1) == 1
 
 
+def test_what_is_only_guessed_is_tried_in_smaller_packs() -> None:
+    """Nobody knows yet how long an image takes; a first task of minutes would be too long."""
+    packing = Packing(slots=4, seconds=1.0)
+    assert packing.size((1,), waiting=160, nbytes=1) == 5
+
+
+def test_many_workers_get_longer_tasks() -> None:
+    """One scheduler hears of the end of every task: not more than some tens a second."""
+    packing = Packing(slots=200, seconds=1.0)
+    packing.learn((1,), 1, 1.0)
+    assert packing.size((1,), waiting=10_000, nbytes=1) == 4
+    assert packing.size((1,), waiting=400, nbytes=1) == 1
+
+
 @given(st.integers(1, 5000), st.integers(0, 10**10), st.integers(1, 64))
 def test_bands_cover_all_rows_once(rows: int, nbytes: int, slots: int) -> None:
     """From the first row to the last, in order."""

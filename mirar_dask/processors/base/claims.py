@@ -25,6 +25,12 @@ class Claims:
     def __init__(self) -> None:
         self._owners: dict[Path, tuple[str, tuple[str, ...]]] = {}
 
+    def copy(self) -> Claims:
+        """Return claims that grow by themselves from here on."""
+        copied = Claims()
+        copied._owners = dict(self._owners)
+        return copied
+
     def claim(self, path: Path, block: DataBlock) -> None:
         """Claim a path for a block.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import getpass
 import socket
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 
-from mirar_dask.data import DataBlock
+from mirar_dask.data import DataBlock, Image, ImageHandle
+from mirar_dask.data.header_edits import put_texts, with_texts
 from mirar_dask.paths import (
     PACKAGE_NAME,
     PROC_HISTORY_KEY,
@@ -16,6 +18,32 @@ from mirar_dask.paths import (
     __version__,
 )
 from mirar_dask.processors.base.identity import digest
+
+HISTORY_KEYS = (
+    PROC_HISTORY_KEY, PRODKEY_KEY, "REDUCER", "REDMACH", "REDTIME", "REDSOFT", SOFTVER_KEY,
+)  # fmt: skip
+"""Header keys that say what was done, in the order in which they are written."""
+
+Passed = tuple[str, str, str]
+"""A step in a history: its key, its fingerprint, the key of what it used beside the block."""
+
+
+def history(steps: str, key: str, passed: Iterable[Passed]) -> dict[str, str]:
+    """Return a history that has grown, by header key.
+
+    Parameters
+    ----------
+    steps, key : str
+        CALSTEPS and PRODKEY so far.
+    passed : iterable of Passed
+        The steps that are added.
+    """
+    for base_key, fingerprint, used in passed:
+        steps = f"{steps}{base_key},"
+        key = digest(key, fingerprint, used)
+    user, host = _who_and_where()
+    values = (steps, key, user, host, str(datetime.now()), PACKAGE_NAME, __version__)
+    return dict(zip(HISTORY_KEYS, values, strict=True))
 
 
 def add_to_history(block: DataBlock, base_key: str, fingerprint: str, used: str = "") -> None:
@@ -32,18 +60,27 @@ def add_to_history(block: DataBlock, base_key: str, fingerprint: str, used: str 
     used : str
         Key of what the step used beside the block.
     """
-    block[PROC_HISTORY_KEY] = f"{block[PROC_HISTORY_KEY]}{base_key},"
+    steps = str(block[PROC_HISTORY_KEY])
     try:
         key = str(block[PRODKEY_KEY])
     except KeyError:
         key = ""
-    block[PRODKEY_KEY] = digest(key, fingerprint, used)
-    user, host = _who_and_where()
-    block["REDUCER"] = user
-    block["REDMACH"] = host
-    block["REDTIME"] = str(datetime.now())
-    block["REDSOFT"] = PACKAGE_NAME
-    block[SOFTVER_KEY] = __version__
+    texts = history(steps, key, [(base_key, fingerprint, used)])
+    if isinstance(block, Image):
+        put_texts(block.header, texts)
+    else:
+        for name, text in texts.items():
+            block[name] = text
+
+
+def add_to_handle(handle: ImageHandle, passed: Iterable[Passed]) -> ImageHandle | None:
+    """Return a handle whose history has grown; None if its header must be parsed for that."""
+    steps = handle.get(PROC_HISTORY_KEY)
+    if not isinstance(steps, str):
+        return None
+    texts = history(steps, str(handle.get(PRODKEY_KEY, "")), passed)
+    header = with_texts(handle.header, texts)
+    return None if header is None else handle.with_header(header)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,197 @@
+"""Flights: the tasks of a run that are in the hands of Dask.
+
+Tasks are handed over many at a time. Their outcomes do not wait on the workers until they are
+fetched, one request each: they come with the stream of messages that every worker has to the
+scheduler anyway, and the scheduler to its clients. What does not come that way, because it is too
+large or its message went astray, is fetched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from distributed import Client, Future, get_worker
+from distributed.protocol.pickle import dumps, loads
+
+from mirar_dask.engine.task import execute_remote
+from mirar_dask.engine.types import Outcome, Task
+from mirar_dask.engine.workers import Workers
+
+POSTED_BYTES = 64 << 10
+"""Outcomes up to this size are posted; the scheduler keeps the last thousand messages."""
+SCAN_SECONDS = 0.1
+"""How often futures are looked at for tasks that went down without a word."""
+ASTRAY_SECONDS = 1.0
+"""How long the outcome of a task that has ended may be on its way before it is fetched."""
+
+
+class Flight(NamedTuple):
+    """A task on its way, and which attempt this is."""
+
+    task: Task
+    attempt: int
+
+    @property
+    def tag(self) -> tuple[int, int]:
+        """What its messages are marked with."""
+        return self.task.number, self.attempt
+
+
+class Landed(NamedTuple):
+    """A flight that has ended."""
+
+    flight: Flight
+    outcome: Outcome | None
+    reason: str
+    """Why there is no outcome."""
+
+
+@dataclass
+class _Held:
+    flight: Flight
+    future: Future
+    ended: float | None = None
+    """When its future was first seen to have finished."""
+
+
+def fly(topic: str, run: str, task: Task, attempt: int) -> Outcome:
+    """Do a task on a worker and post its outcome; what Dask calls."""
+    outcome = execute_remote(run, task)
+    content: bytes | None = dumps(outcome)
+    if content is not None and len(content) > POSTED_BYTES:
+        content = None
+    get_worker().log_event(topic, {"run": run, "tag": (task.number, attempt), "outcome": content})
+    return outcome
+
+
+class Flights:
+    """The tasks of one run on one client; a context manager.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected to the cluster.
+    run : str
+        Name of the run, unique among all that the cluster sees.
+    workers : Workers
+        Say what a task reserves.
+    """
+
+    def __init__(self, client: Client, run: str, workers: Workers) -> None:
+        self.client, self.run, self.workers = client, run, workers
+        self._held: dict[tuple[int, int], _Held] = {}
+        self._posted: SimpleQueue[tuple[tuple[int, int], bytes | None]] = SimpleQueue()
+        self._scanned = 0.0
+
+    def __enter__(self) -> Flights:
+        # The scheduler forgets messages under the name of a client when that leaves.
+        self.client.subscribe_topic(self.client.id, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.client.status == "running":
+            self.client.unsubscribe_topic(self.client.id)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def under_way(self) -> list[Flight]:
+        """All flights."""
+        return [held.flight for held in self._held.values()]
+
+    def _receive(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        if isinstance(message, dict) and message.get("run") == self.run:
+            self._posted.put((tuple(message["tag"]), message["outcome"]))
+
+    def send(self, flights: Sequence[Flight]) -> None:
+        """Hand tasks over, those that are alike in one message."""
+        alike: dict[Any, list[Flight]] = defaultdict(list)
+        for flight in flights:
+            reserved = self.workers.reservation(flight.task)
+            key = (flight.task.urgency, tuple((reserved or {}).items()))
+            alike[key].append(flight)
+        for (urgency, reserved), group in alike.items():
+            futures = self.client.map(
+                fly,
+                [self.client.id] * len(group),
+                [self.run] * len(group),
+                [flight.task for flight in group],
+                [flight.attempt for flight in group],
+                key=[(f.task.label, f"{self.run}-{f.task.number}", f.attempt) for f in group],
+                pure=False,
+                retries=0,
+                priority=urgency,
+                resources=dict(reserved) or None,
+            )
+            for flight, future in zip(group, futures, strict=True):
+                self._held[flight.tag] = _Held(flight, future)
+
+    def landed(self, timeout: float) -> list[Landed]:
+        """Wait for a flight to end; return all that have."""
+        found: list[Landed] = []
+        deadline = time.monotonic() + timeout
+        while not found:
+            self._take_posted(found, min(SCAN_SECONDS, max(0.0, deadline - time.monotonic())))
+            if time.monotonic() - self._scanned >= SCAN_SECONDS:
+                self._scan(found)
+            if time.monotonic() >= deadline:
+                break
+        return found
+
+    def _take_posted(self, found: list[Landed], timeout: float) -> None:
+        """Take in all messages that are there; wait for the first of them."""
+        wait = True
+        while True:
+            try:
+                tag, content = self._posted.get(wait, timeout) if wait else self._posted.get(False)
+            except Empty:
+                return
+            wait = False
+            if tag in self._held:
+                found.append(self._land(tag, content))
+
+    def _scan(self, found: list[Landed]) -> None:
+        """Look for tasks that have ended and sent no word."""
+        now = self._scanned = time.monotonic()
+        for tag, held in list(self._held.items()):
+            status = held.future.status
+            if status == "pending":
+                continue
+            if status == "finished":
+                held.ended = held.ended or now
+                if now - held.ended < ASTRAY_SECONDS:
+                    continue
+            found.append(self._land(tag, None))
+
+    def _land(self, tag: tuple[int, int], content: bytes | None) -> Landed:
+        held = self._held.pop(tag)
+        outcome, reason = _outcome_of(held.future) if content is None else (loads(content), "")
+        held.future.release()
+        return Landed(held.flight, outcome, reason)
+
+    def cancel(self) -> list[Flight]:
+        """Call all flights back; return them."""
+        flights, futures = self.under_way, [held.future for held in self._held.values()]
+        self._held.clear()
+        if self.client.status == "running":
+            self.client.cancel(futures, force=True)
+        return flights
+
+
+def _outcome_of(future: Future) -> tuple[Outcome | None, str]:
+    """Return the outcome of a task that has ended, or why there is none."""
+    try:
+        return future.result(), ""
+    except Exception as exc:
+        if future.status == "finished":  # the worker died before its result was fetched
+            return None, f"its result was lost ({type(exc).__name__}: {exc})"
+        if future.status == "error":
+            return None, f"{type(exc).__name__}: {exc}".splitlines()[0]
+        return None, f"it was {future.status}"

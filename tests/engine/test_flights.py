@@ -1,0 +1,37 @@
+"""Outcomes that do not come with the stream of messages are fetched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.io.fits import Header
+
+from mirar_dask.data import Dataset, Image, ImageBatch
+from mirar_dask.engine import Engine, flights
+from mirar_dask.engine.types import RunSettings
+from mirar_dask.testing.engine_contract import Doubles, configured
+
+
+def _run(engine: Engine) -> list[float]:
+    cards = {"CALSTEPS": "", "RAWPATH": "raw.fits"}
+    images = [
+        Image(np.full((2, 3), i, np.float32), Header({**cards, "BASENAME": f"{i}.fits"}))
+        for i in range(5)
+    ]
+    result = engine.run(configured([Doubles()]), Dataset([ImageBatch(images)]), RunSettings())
+    return [float(image.get_data()[0, 0]) for batch in result.dataset for image in batch]
+
+
+def test_large_outcomes_are_fetched(threads: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message says that they are there."""
+    monkeypatch.setattr(flights, "POSTED_BYTES", 0)
+    assert _run(threads) == [0, 2, 4, 6, 8]
+
+
+def test_outcomes_that_went_astray_are_fetched(
+    threads: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that has ended and sent no word is not waited for."""
+    monkeypatch.setattr(flights.Flights, "_receive", lambda self, event: None)
+    monkeypatch.setattr(flights, "ASTRAY_SECONDS", 0.0)
+    assert _run(threads) == [0, 2, 4, 6, 8]
