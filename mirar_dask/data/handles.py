@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mirar_dask.data.headers import TravellingHeader
-from mirar_dask.data.pixels import NpyPixels, Pixels
+from mirar_dask.data.pixels import Pixels
 from mirar_dask.paths import BASE_NAME_KEY, RAW_IMG_KEY
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ImageHandle:
     @property
     def files(self) -> tuple[Path, ...]:
         """Cache files behind the image."""
-        return (self.pixels.path,) if isinstance(self.pixels, NpyPixels) else ()
+        return self.pixels.cache_files
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from mirar_dask.data.handles import ImageHandle
 from mirar_dask.data.header_edits import copy_header
 from mirar_dask.data.headers import SCALARS, TravellingHeader, pack_header
 from mirar_dask.data.pixel_store import PixelStore
-from mirar_dask.data.pixels import MemoryPixels, Pixels
+from mirar_dask.data.pixels import ComputedPixels, MemoryPixels, Pixels
 
 if TYPE_CHECKING:
     import dask.array
@@ -136,9 +136,18 @@ class Image(PixelStore, DataBlock):
 
     # ---- copies and travel ----------------------------------------------------------------
 
-    def handle(self) -> ImageHandle:
-        """Return the image without its pixels; in cache mode these have a file then."""
-        self.publish()
+    def handle(self, *, computed: bool = False) -> ImageHandle:
+        """Return the image without its pixels; in cache mode these have a file then.
+
+        Parameters
+        ----------
+        computed : bool
+            Leave pixels that are computed when they are read as they are, if what they need lies
+            in files. Who reads them needs these files, and the memory for the masters among them.
+        """
+        pixels = self._pixels
+        if not (computed and isinstance(pixels, ComputedPixels) and pixels.travels):
+            self.publish()
         extras = {name: value for name, value in self.__dict__.items() if name not in _OWN}
         kind = type(self) if type(self) is not Image else None
         return ImageHandle(self.travelling_header(), self._pixels, kind, extras or None)
@@ -221,7 +230,7 @@ class Image(PixelStore, DataBlock):
             chunks = ("auto", *(-1 for _ in self.shape[1:]))
         chunks = da.core.normalize_chunks(chunks, shape=self.shape, dtype=self.dtype)
         pixels = self._pixels
-        if isinstance(pixels, MemoryPixels) or not pixels.rows_readable:
+        if isinstance(pixels, MemoryPixels | ComputedPixels) or not pixels.rows_readable:
             self.cache_path  # noqa: B018  # bands are read from an npy file then
             pixels = self._pixels
         if isinstance(pixels, MemoryPixels) or not pixels.rows_readable:

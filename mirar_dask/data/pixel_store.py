@@ -13,7 +13,17 @@ import numpy as np
 
 from mirar_dask.data.cache import CacheError, current_task_memory, use_cache
 from mirar_dask.data.generations import LiveFiles, fresh_path
-from mirar_dask.data.pixels import MemoryPixels, MovedPixels, NpyPixels, Pixels
+from mirar_dask.data.pixels import (
+    ComputedPixels,
+    KeptPixels,
+    MemoryPixels,
+    MovedPixels,
+    NpyPixels,
+    Pixels,
+    RowOperation,
+    change,
+    keep,
+)
 from mirar_dask.data.pixels.base import read_only
 
 
@@ -114,6 +124,40 @@ class PixelStore:
         else:
             self._replace(MemoryPixels(array))
 
+    def change_rows(self, operation: RowOperation) -> None:
+        """Do something to each row of the pixels by itself.
+
+        Inside a task, pixels that lie in a file are not read for that: it is done when somebody
+        reads them, to a few rows at a time.
+
+        Parameters
+        ----------
+        operation : RowOperation
+            Its operand has the shape of the pixels, which are floats.
+        """
+        if self._can_wait():
+            self._pixels.check()  # a file that is gone fails here, not in a step behind
+            self._replace(ComputedPixels.of(self._pixels, operation))
+            return
+        data = self.take_data()
+        change(data, (operation,))
+        self.give_data(data)
+
+    def keep_pixels(self) -> None:
+        """Have pixels that lie in a file stay in memory once they are read, until the image goes.
+
+        For a master, which many images use.
+        """
+        if not isinstance(self._pixels, MemoryPixels | KeptPixels):
+            self._replace(keep(self._pixels))
+
+    def _can_wait(self) -> bool:
+        """Tell whether what is done to the pixels can be done when they are read."""
+        pixels = self._pixels
+        in_file = not isinstance(pixels, MemoryPixels | MovedPixels | KeptPixels)
+        in_task = current_task_memory() is not None and use_cache()
+        return self._loaded is None and in_file and in_task and pixels.rows_readable
+
     def back_by(self, pixels: Pixels) -> None:
         """Have the pixels read from elsewhere from now on: from a product that was just saved.
 
@@ -145,19 +189,24 @@ class PixelStore:
 
     def publish(self) -> Path | None:
         """Make sure that the pixels have a file, and return it (None with the cache off)."""
-        if isinstance(self._pixels, MemoryPixels) and use_cache():
-            self._replace(NpyPixels.publish(self._pixels.array))
+        pixels = self._pixels
+        if isinstance(pixels, MemoryPixels):
+            if use_cache():
+                self._replace(NpyPixels.publish(pixels.array))
+        elif isinstance(pixels, ComputedPixels):
+            data = pixels.read() if self._loaded is None else self._loaded
+            self._replace(NpyPixels.publish(data) if use_cache() else MemoryPixels(data))
         return self._pixels.path
 
     def disown(self) -> None:
         """Leave the image's cache file to the cache folder: it outlives the image."""
-        if isinstance(self._pixels, NpyPixels):
-            self._pixels.disown()
+        self._pixels.disown()
 
     def evict(self) -> None:
         """Let go of pixels in memory; pixels that are nowhere else are written first."""
         self._loaded = None
-        self.publish()
+        if isinstance(self._pixels, MemoryPixels):
+            self.publish()
 
     @property
     def cache_path(self) -> Path | None:
@@ -204,7 +253,8 @@ class PixelStore:
         if isinstance(pixels, MemoryPixels):
             held = pixels.array
         elif held is None:
-            if isinstance(pixels, NpyPixels | MovedPixels) or current_task_memory() is None:
+            elsewhere = isinstance(pixels, NpyPixels | MovedPixels | KeptPixels)
+            if elsewhere or current_task_memory() is None:
                 return None
             held = self._loaded = pixels.read()  # a frame is read once in a chain of steps
         self._note(held.nbytes)

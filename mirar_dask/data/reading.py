@@ -38,6 +38,21 @@ class Stamp(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
+def check_unchanged(path: Path, stamp: Stamp) -> None:
+    """Raise if a file is not the one with this stamp any more.
+
+    Raises
+    ------
+    FileChangedError
+        If it is gone or another one.
+    """
+    try:
+        found = Stamp.of(path)
+    except FileNotFoundError as error:
+        raise _gone(path) from error
+    _compare(path, stamp, found)
+
+
 @contextmanager
 def unchanged(path: Path, stamp: Stamp) -> Iterator[FileIO]:
     """Open a file for reading if it is still the one with this stamp.
@@ -50,15 +65,22 @@ def unchanged(path: Path, stamp: Stamp) -> Iterator[FileIO]:
     try:
         file = path.open("rb", buffering=0)
     except FileNotFoundError as error:
-        raise FileChangedError(f"{path} is gone since its header was read") from error
+        raise _gone(path) from error
     with file:
-        found = Stamp.of(file.fileno())
-        if found != stamp:
-            raise FileChangedError(
-                f"{path} changed since its header was read: {_difference(stamp, found)}; "
-                "start again from the files as they are now"
-            )
+        _compare(path, stamp, Stamp.of(file.fileno()))
         yield file
+
+
+def _gone(path: Path) -> FileChangedError:
+    return FileChangedError(f"{path} is gone since its header was read")
+
+
+def _compare(path: Path, wanted: Stamp, found: Stamp) -> None:
+    if found != wanted:
+        raise FileChangedError(
+            f"{path} changed since its header was read: {_difference(wanted, found)}; "
+            "start again from the files as they are now"
+        )
 
 
 def _difference(wanted: Stamp, found: Stamp) -> str:

@@ -61,7 +61,8 @@ class _Chain:
                     self.scales[item.position, step] = self._measure(self.bench.steps[step], image)
                 if item.for_bands and not image.pixels.rows_readable:
                     image.set_data(image.get_data())
-                self.images[item.position] = pack_image(image, self.files)
+                handle = pack_image(image, self.files, computed=item.for_bands)
+                self.images[item.position] = handle
             except CONTAINED as exc:
                 self.records.append(self.bench.steps[last].failure(exc, names_of(image)))
                 self.failed_after[item.position] = done

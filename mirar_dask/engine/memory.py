@@ -67,7 +67,7 @@ def of_combining(n_frames: int, shape: Sequence[int], itemsize: int = 4) -> int:
 def of_band(frames: Sequence[Any], rows: tuple[int, int]) -> int:
     """Bytes for combining some rows of the frames of a master."""
     shape = (rows[1] - rows[0], *frames[0].shape[1:])
-    return SMALL + of_combining(len(frames), shape, _itemsize(frames))
+    return SMALL + _operands(frames) + of_combining(len(frames), shape, _itemsize(frames))
 
 
 def of_master(step: BaseProcessor, frames: Sequence[Any], banded: bool = False) -> int:
@@ -76,7 +76,7 @@ def of_master(step: BaseProcessor, frames: Sequence[Any], banded: bool = False) 
     master = itemsize * math.prod(shape)
     combining = 0 if banded else of_combining(len(frames), shape, itemsize) - master
     finishing = round(FINISHING * master)
-    return SMALL + master + max(combining, finishing)
+    return SMALL + master + max(_operands(frames) + combining, finishing)
 
 
 def of_batch(step: BaseProcessor, bunch: Bunch, budget: int = HELD_BYTES) -> int:
@@ -131,7 +131,9 @@ def largest_task(
         if step.form is Form.GATHER:
             masters += 1
             if isinstance(step, ProcessorWithCache):
-                found.append((of_master(step, images), f"{step.step_name} master"))
+                # The masters before this one are applied while its frames are read.
+                before = (masters - 1) * frame
+                found.append((before + of_master(step, images), f"{step.step_name} master"))
             else:
                 nbytes = _of_batch(step, shape, len(images), itemsize, budget)
                 found.append((nbytes, f"{step.step_name} context"))
@@ -170,6 +172,11 @@ def unsaid(steps: Iterable[BaseProcessor]) -> list[str]:
         and not step.headers_only
         and step.memory_needed((1, 1), 1) is None
     ]
+
+
+def _operands(frames: Sequence[Any]) -> int:
+    """Bytes of the masters that are used when frames are read."""
+    return sum(one.nbytes for one in {one for each in frames for one in each.pixels.operands})
 
 
 def _itemsize(frames: Sequence[Any]) -> int:

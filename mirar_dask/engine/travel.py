@@ -15,7 +15,7 @@ import numpy as np
 from mirar_dask.data import Image
 from mirar_dask.data.cache import use_cache
 from mirar_dask.data.image_data import ImageHandle
-from mirar_dask.data.pixels import MemoryPixels, NpyPixels
+from mirar_dask.data.pixels import NpyPixels
 
 ARRAYS_IN_PLACE = 4096
 """Arrays of fewer bytes travel as they are."""
@@ -46,11 +46,13 @@ def pack(value: Any, files: list[Path]) -> Any:
     return value
 
 
-def pack_image(image: Image, files: list[Path]) -> ImageHandle:
-    """Publish the pixels of an image and hand them over to the cache folder."""
-    image.publish()
+def pack_image(image: Image, files: list[Path], *, computed: bool = False) -> ImageHandle:
+    """Publish the pixels of an image and hand them over to the cache folder.
+
+    With ``computed``, pixels that can be computed when they are read are not published.
+    """
+    handle = image.handle(computed=computed)
     image.disown()
-    handle = image.handle()
     files.extend(handle.files)
     return handle
 
@@ -59,7 +61,9 @@ def unpack(value: Any) -> Any:
     """Undo `pack`; pixels are read into memory once, and cannot be written to."""
     if isinstance(value, ImageHandle):
         image = value.open()
-        return Image(MemoryPixels(_frozen(value.pixels.read())), image.get_header())
+        image.keep_pixels()
+        image.view_data()
+        return image
     if isinstance(value, PackedArray):
         return _frozen(value.pixels.read())
     if isinstance(value, dict):

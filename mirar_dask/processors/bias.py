@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.errors import MissingCalibrationError
 from mirar_dask.paths import BIAS_FRAME_KEY, LATEST_SAVE_KEY, SATURATE_KEY
 from mirar_dask.processors.calibration import (
     MasterCalibrator,
     PremadeMaster,
+    Subtract,
+    change_rows,
     lower_saturation,
     select_class,
-    take_float,
 )
 
 __all__ = ["BiasCalibrator", "MasterBiasCalibrator", "MissingBiasError", "default_select_bias"]
@@ -77,9 +76,7 @@ class BiasCalibrator(MasterCalibrator):
 
     def correct(self, image: Image, master: Image) -> Image:
         """Subtract the master from one image of its shape."""
-        data = take_float(image)
-        np.subtract(data, master.view_data(), out=data)
-        image.give_data(data)
+        change_rows(image, Subtract(master.pixels))
         image[BIAS_FRAME_KEY] = master[LATEST_SAVE_KEY]
         lower_saturation(image, self.level(master))
         return image

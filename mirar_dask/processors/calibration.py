@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from astropy.io.fits import Header
 
 from mirar_dask.data import Image, ImageBatch, MemoryPixels
+from mirar_dask.data.pixels import RowOperation
+from mirar_dask.data.pixels.computed import PIECE_BYTES
 from mirar_dask.errors import ProcessorError, ShapeMismatchError
 from mirar_dask.paths import (
     BASE_NAME_KEY,
@@ -38,8 +41,6 @@ LEVEL_KEY = "MASTRMED"
 _CLASSES = ("bias", "dark", "flat", "science")
 _ENOUGH = 3
 """Fewest frames of which the median is not moved by one of them."""
-_BLOCK_PIXELS = 131072
-"""Pixels of a block: with its scaled master it stays in the processor's cache."""
 
 
 def select_class(images: ImageBatch, wanted: str) -> ImageBatch:
@@ -70,24 +71,43 @@ def take_float(image: Image) -> np.ndarray:
     return as_float(image.take_data())
 
 
-def subtract_scaled(data: np.ndarray, master: np.ndarray, factor: float) -> None:
-    """Subtract a multiple of a master in place, block by block, without a second frame in memory.
+@dataclass(frozen=True, slots=True)
+class Subtract(RowOperation):
+    """``image - master``; NaN in either becomes NaN."""
 
-    Parameters
-    ----------
-    data : ndarray of floats, shape (ny, nx)
-        Becomes ``data - master * factor``; NaN in either becomes NaN.
-    master : ndarray of floats, shape (ny, nx)
-        Only read.
-    factor : float
-        Used in the type of the master.
-    """
-    step = max(1, _BLOCK_PIXELS // max(1, data.shape[1]))
-    scaled = np.empty((min(step, len(data)), data.shape[1]), master.dtype)
-    for start in range(0, len(data), step):
-        rows = slice(start, start + step)
-        block = np.multiply(master[rows], master.dtype.type(factor), out=scaled[: len(data[rows])])
-        np.subtract(data[rows], block, out=data[rows])
+    def apply(self, rows: np.ndarray, operand: np.ndarray) -> None:
+        """Subtract rows of the master."""
+        np.subtract(rows, operand, out=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class SubtractScaled(RowOperation):
+    """``image - master * factor``; NaN in either becomes NaN."""
+
+    factor: float
+    """Used in the type of the master."""
+
+    def apply(self, rows: np.ndarray, operand: np.ndarray) -> None:
+        """Subtract rows of the scaled master."""
+        np.subtract(rows, operand * operand.dtype.type(self.factor), out=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Divide(RowOperation):
+    """``image / master``; NaN in either becomes NaN."""
+
+    def apply(self, rows: np.ndarray, operand: np.ndarray) -> None:
+        """Divide by rows of the master."""
+        # Without a warning: an infinite pixel of a saturated frame stays what it is.
+        with np.errstate(invalid="ignore", over="ignore"):
+            np.divide(rows, operand, out=rows)
+
+
+def change_rows(image: Image, operation: RowOperation) -> None:
+    """Do something with a master to an image of its shape; integers become floats first."""
+    if image.dtype.kind != "f":
+        image.give_data(take_float(image))
+    image.change_rows(operation)
 
 
 def require_same_shape(image: Image, master: Image, step: str) -> None:
@@ -178,8 +198,8 @@ class MasterCalibrator(ProcessorWithCache):
     """Whether `correct` uses the median of the master."""
 
     def memory_needed(self, shape: tuple[int, ...], n_images: int) -> int:
-        """Bytes of a scaled block of the master: images are corrected in place."""
-        return 16 * _BLOCK_PIXELS
+        """Bytes of some rows of a scaled master: images are corrected in place."""
+        return 2 * PIECE_BYTES
 
     def correct(self, image: Image, master: Image) -> Image:
         """Apply the master to one image of its shape."""
@@ -200,6 +220,7 @@ class MasterCalibrator(ProcessorWithCache):
             self.add_caveat(image, f"no master {self.base_key}: left as it was")
             return image
         require_same_shape(image, context, self.base_key)
+        context.keep_pixels()
         return self.correct(image, context)
 
     # -- frames -------------------------------------------------------------------------------
@@ -270,4 +291,7 @@ class PremadeMaster(ProcessorPremadeCache, MasterCalibrator):
     def prepare(self, batch: ImageBatch) -> Image | None:
         """Open the master for a batch; None if there is none and that is allowed."""
         master = super().prepare(batch)
-        return None if master is None else self.ready(master)
+        if master is None:
+            return None
+        master.keep_pixels()
+        return self.ready(master)

@@ -13,11 +13,11 @@ from mirar_dask.paths import DARK_FRAME_KEY, EXPTIME_KEY, LATEST_SAVE_KEY, SATUR
 from mirar_dask.processors.calibration import (
     MasterCalibrator,
     PremadeMaster,
+    SubtractScaled,
+    change_rows,
     header_number,
     lower_saturation,
     select_class,
-    subtract_scaled,
-    take_float,
 )
 
 __all__ = ["DarkCalibrator", "MasterDarkCalibrator", "MissingDarkError", "default_select_dark"]
@@ -96,9 +96,7 @@ class DarkCalibrator(MasterCalibrator):
     def correct(self, image: Image, master: Image) -> Image:
         """Subtract the master, scaled by the exposure time, from one image of its shape."""
         seconds = header_number(image, EXPTIME_KEY, "scale the master dark")
-        data = take_float(image)
-        subtract_scaled(data, master.view_data(), seconds)
-        image.give_data(data)
+        change_rows(image, SubtractScaled(master.pixels, seconds))
         if seconds <= 0 and len(self.select_cache_images(ImageBatch([image]))):
             self.add_caveat(image, f"left out of the master dark: {self.why_not(image)}")
         lower_saturation(image, self.level(master) * seconds)

@@ -16,8 +16,10 @@ from mirar_dask.errors import MissingCalibrationError, ProcessorError, UsageErro
 from mirar_dask.paths import EXPTIME_KEY, FLAT_FRAME_KEY, LATEST_SAVE_KEY, OBSCLASS_KEY
 from mirar_dask.processors.calibration import (
     INDIVIDUAL_EXPTIMES_KEY,
+    Divide,
     MasterCalibrator,
     PremadeMaster,
+    change_rows,
     select_class,
     take_float,
 )
@@ -223,11 +225,7 @@ class FlatCalibrator(MasterCalibrator):
 
     def correct(self, image: Image, master: Image) -> Image:
         """Divide one image by a master of its shape."""
-        data = take_float(image)
-        # Without a warning: an infinite pixel of a saturated frame stays what it is.
-        with np.errstate(invalid="ignore", over="ignore"):
-            np.divide(data, master.view_data(), out=data)
-        image.give_data(data)
+        change_rows(image, Divide(master.pixels))
         image[FLAT_FRAME_KEY] = master[LATEST_SAVE_KEY]
         return image
 

@@ -9,10 +9,10 @@ from mirar_dask.errors import MissingCalibrationError, ProcessorError
 from mirar_dask.paths import LATEST_SAVE_KEY, SATURATE_KEY
 from mirar_dask.processors.calibration import (
     PremadeMaster,
+    SubtractScaled,
+    change_rows,
     lower_saturation,
     rounded,
-    subtract_scaled,
-    take_float,
 )
 from mirar_dask.processors.flat import MissingFlatError, SkyFlatCalibrator
 from mirar_dask.processors.levels import median_level
@@ -68,9 +68,7 @@ class NightSkyMedianCalibrator(SkyFlatCalibrator):
         level = median_level(image.view_data())
         if not math.isfinite(level):
             raise ProcessorError(f"'{image.get_name()}' has no median: all its pixels are masked")
-        data = take_float(image)
-        subtract_scaled(data, master.view_data(), level)
-        image.give_data(data)
+        change_rows(image, SubtractScaled(master.pixels, level))
         image[SKY_LEVEL_KEY] = (rounded(level), "Median sky level subtracted")
         image[SKY_FRAME_KEY] = master[LATEST_SAVE_KEY]
         lower_saturation(image, rounded(level))

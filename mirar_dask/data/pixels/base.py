@@ -40,6 +40,28 @@ class Pixels(ABC):
         """Return rows ``start:stop`` of the first axis (as a slice takes them) as a new array."""
         return self.read()[start:stop].copy()
 
+    def read_rows_into(self, out: np.ndarray, start: int) -> None:
+        """Read rows from ``start`` on into an array of them, contiguous and of this type."""
+        out[...] = self.read_rows(start, start + len(out))
+
+    @property
+    def cache_files(self) -> tuple[Path, ...]:
+        """Files of the cache without which these pixels cannot be read."""
+        return ()
+
+    @property
+    def operands(self) -> tuple[Pixels, ...]:
+        """Other pixels that have to be in memory when these are read."""
+        return ()
+
+    def check(self) -> None:
+        """Raise, as reading would, if the file behind the pixels is gone or another one."""
+        return
+
+    def disown(self) -> None:
+        """Leave the files behind the pixels to the cache folder."""
+        return
+
     @property
     def counts_offset(self) -> int | None:
         """What makes pixels of the integers that `read_counts` gives; None if it gives none."""

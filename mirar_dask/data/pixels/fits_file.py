@@ -14,7 +14,14 @@ from astropy.io.fits import Header
 from mirar_dask.data.metering import reading
 from mirar_dask.data.pixels.base import Pixels
 from mirar_dask.data.quiet import quietly
-from mirar_dask.data.reading import Stamp, fill, loaded_dtype, read_scaled, unchanged
+from mirar_dask.data.reading import (
+    Stamp,
+    check_unchanged,
+    fill,
+    loaded_dtype,
+    read_scaled,
+    unchanged,
+)
 from mirar_dask.errors import InvalidFitsError
 
 _DISK_TYPES: dict[int, np.dtype] = {
@@ -91,6 +98,14 @@ class FitsPixels(Pixels):
         """Read some rows of the image; errors as in `read`."""
         return self._read(*self._rows(start, stop))
 
+    def read_rows_into(self, out: np.ndarray, start: int) -> None:
+        """Read rows from ``start`` on into an array; errors as in `read`."""
+        self._fill(out, self._rows(start, None)[0])
+
+    def check(self) -> None:
+        """Raise if the file is gone or another one; errors as in `read`."""
+        check_unchanged(self.path, self._stamp)
+
     @property
     def counts_offset(self) -> int | None:
         """BZERO of an image of 16-bit integers without another scale and without BLANK."""
@@ -102,8 +117,7 @@ class FitsPixels(Pixels):
         """Read some rows as they are stored; errors as in `read`."""
         first, shape = self._rows(start, stop)
         out = np.empty(shape, self.disk_dtype)
-        stamp = Stamp(self.size, self.mtime_ns, self.inode)
-        with reading("raw", out.nbytes), unchanged(self.path, stamp) as file:
+        with reading("raw", out.nbytes), unchanged(self.path, self._stamp) as file:
             file.seek(self.offset + first * self.disk_dtype.itemsize)
             fill(file, out, self.path)
         return out
@@ -116,11 +130,18 @@ class FitsPixels(Pixels):
 
     def _read(self, first: int, shape: tuple[int, ...]) -> np.ndarray:
         out = np.empty(shape, self.dtype)
+        self._fill(out, first)
+        return out
+
+    @property
+    def _stamp(self) -> Stamp:
+        return Stamp(self.size, self.mtime_ns, self.inode)
+
+    def _fill(self, out: np.ndarray, first: int) -> None:
         nbytes = out.size * self.disk_dtype.itemsize
-        stamp = Stamp(self.size, self.mtime_ns, self.inode)
-        with reading("raw", nbytes), unchanged(self.path, stamp) as file:
+        with reading("raw", nbytes), unchanged(self.path, self._stamp) as file:
             file.seek(self.offset + first * self.disk_dtype.itemsize)
-            return read_scaled(
+            read_scaled(
                 file,
                 out,
                 self.path,

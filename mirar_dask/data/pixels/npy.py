@@ -69,6 +69,15 @@ class NpyPixels(Pixels):
         """Read some rows of the file."""
         return self._read(*self._rows(start, stop))
 
+    def read_rows_into(self, out: np.ndarray, start: int) -> None:
+        """Read rows from ``start`` on into an array."""
+        self._fill(out, self._rows(start, None)[0])
+
+    @property
+    def cache_files(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.path,)
+
     def view(self) -> np.ndarray:
         """Map the file, read-only; hold the result for a short time only."""
         with reading("cache", self.nbytes), self._open() as file:

@@ -11,10 +11,11 @@ import pytest
 from astropy.io import fits
 
 from mirar_dask.data import Dataset, ImageBatch
+from mirar_dask.data.pixels import MemoryPixels, change
 from mirar_dask.errors import ImageNotFoundError, MissingCalibrationError, ShapeMismatchError
 from mirar_dask.processors.base_processor import Form, ProcessorWithCache
 from mirar_dask.processors.bias import BiasCalibrator, MasterBiasCalibrator, MissingBiasError
-from mirar_dask.processors.calibration import require_same_shape, select_class, subtract_scaled
+from mirar_dask.processors.calibration import SubtractScaled, require_same_shape, select_class
 from mirar_dask.processors.dark import DarkCalibrator, MasterDarkCalibrator, MissingDarkError
 from mirar_dask.processors.flat import (
     FlatCalibrator,
@@ -308,7 +309,7 @@ def test_a_multiple_is_subtracted_block_by_block(shape):
     rng = np.random.default_rng(0)
     data, master = rng.normal(100, 9, (2, *shape)).astype("f4")
     expected = data - master * np.float32(2.7)
-    subtract_scaled(data, master, 2.7)
+    change(data, (SubtractScaled(MemoryPixels(master), 2.7),))
     assert np.array_equal(data, expected)
 
 
