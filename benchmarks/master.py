@@ -69,7 +69,8 @@ def run(chosen: argparse.Namespace) -> Result:
     rows = []
     for method in METHODS:
         ratio = middle["nanmedian"] / middle[method]
-        rows.append(Row(f"np.nanmedian / {method}", ratio, target=">= 4"))
+        target = "" if chosen.quick else ">= 4"  # so little work is done while tasks are sent
+        rows.append(Row(f"np.nanmedian / {method}", ratio, target=target))
         rows.append(Row(f"{method}: peak of a worker", peaks[method] / 1e9, "GB", "< 1"))
     same = np.array_equal(masters["median"], masters["nanmedian"])
     rows.append(Row("median equals np.nanmedian in all bits", float(same), target=">= 1"))

@@ -106,40 +106,40 @@ def grouped(tasks: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[str, 
 @contextmanager
 def _watching(log: Path) -> Iterator[None]:
     """Have the engine's workers write down what each task takes."""
-    import mirar_dask.engine.driver as driver
+    from mirar_dask.engine import flights
 
-    def execute_watched(run_id: str, task: Any) -> Any:
+    def fly_watched(topic: str, run: str, task: Any, attempt: int) -> Any:
         import ctypes
         import json
         from pathlib import Path
 
         from mirar_dask.engine.bench import find_bench
-        from mirar_dask.engine.task import execute_remote
+        from mirar_dask.engine.flights import fly
 
         def status(key: str) -> int:
             lines = Path("/proc/self/status").read_text().splitlines()
             return next(int(x.split()[1]) << 10 for x in lines if x.startswith(key))
 
-        bench = find_bench(run_id)
+        bench = find_bench(run)
         bench.contexts.make_room(0)
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         kept = Path(str(log) + ".idle")
         if not kept.exists():
             kept.write_text(str(status("VmRSS")))
-        outcome = execute_remote(run_id, task)
+        outcome = fly(topic, run, task, attempt)
         taken = status("VmHWM") - int(kept.read_text())
         line = {"label": task.label, "estimate": task.memory, "measured": taken}
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")
         return outcome
 
-    before = driver.execute_remote
-    driver.execute_remote = execute_watched
+    before = flights.fly
+    flights.fly = fly_watched
     try:
         yield
     finally:
-        driver.execute_remote = before
+        flights.fly = before
 
 
 def watched(work: Path, case: str, go: Any) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from mirar_dask.processors.base_processor import BaseProcessor, ProcessorWithCac
 FRAMES_OF_A_STEP = 3
 """Images that a step is reckoned to need beside what its images hold, if it does not say: the
 copy that `get_data` gives, what is made of it, and the copy that `set_data` takes."""
-FINISHING = 0.5
+FINISHING = 0.25
 """Frames that finishing a master needs beside it: masks of its pixels, its median."""
 SMALL = 16 << 20
 """Bytes of what every task needs: headers, chunks that are read or written."""
