@@ -40,6 +40,7 @@ class Leg:
 class ContextState:
     """How far a context has come."""
 
+    name: str
     plan: Context
     waits_for: set[int]
     inputs: dict[int, ImageHandle] = field(default_factory=dict)
@@ -110,7 +111,7 @@ class BatchGraph:
         self._leaf_of = {p: n for n, leaf in enumerate(expansion.leaves) for p in leaf.positions}
         self._still_out = [len(leaf.positions) for leaf in expansion.leaves]
         self._full_leaves: list[int] = []
-        self.contexts = {name: self._state(plan) for name, plan in expansion.contexts.items()}
+        self.contexts = {name: self._state(name, plan) for name, plan in expansion.contexts.items()}
         for position, chain in enumerate(self.chains):
             for done, handle in chain.ahead.items():
                 self._hand_over(position, done, handle)
@@ -264,8 +265,8 @@ class BatchGraph:
 
     # -- bookkeeping --------------------------------------------------------------------------
 
-    def _state(self, plan: Context) -> ContextState:
-        state = ContextState(plan, set(plan.frames), users_left=set(plan.users))
+    def _state(self, name: str, plan: Context) -> ContextState:
+        state = ContextState(name, plan, set(plan.frames), users_left=set(plan.users))
         if plan.kind == "none":
             state.done = True
         elif plan.kind == "failed":

@@ -45,6 +45,13 @@ class ContextCache:
             self._kept.move_to_end(name)
             return self._kept[name][1]
 
+    def put(self, name: str, packed: Any, unpacked: Any) -> None:
+        """Keep a context that was made here, so that it need not be read again."""
+        with self._lock:
+            nbytes = size_of(packed)
+            self._shrink(self.budget - nbytes)
+            self._kept[name] = (nbytes, unpacked)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the contexts that are kept, the one used last at the end."""

@@ -100,7 +100,7 @@ class ContextTasks:
             wanted.graph.fail_context(state, failure.reason)
             self.touch(wanted.graph)
             return
-        master = MasterWork(wanted.step, frames, scales, (), path)
+        master = MasterWork(wanted.step, frames, scales, (), path, state.name)
         rows = frames[0].shape[0]
         edges = self.packing.bands(rows, sum(frame.nbytes for frame in frames))
         if len(edges) < 3:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mirar_dask.data import Image, ImageBatch
+from mirar_dask.data import Image, ImageBatch, ImageHandle, MemoryPixels
+from mirar_dask.data.pixels import keep
 from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.travel import PackedArray, pack, unpack
 from mirar_dask.engine.types import BandWork, MasterWork, Outcome, PrepareWork, StepTime
@@ -45,7 +46,12 @@ def do_master(work: MasterWork, bench: Bench) -> Outcome:
             back_by_product(master, work.path)  # no second copy in the cache
         return master
 
-    return _context(step, work.step, make)
+    def keep_here(master: Image, handle: ImageHandle) -> None:
+        if work.context and not isinstance(handle.pixels, MemoryPixels):
+            kept = Image(keep(handle.pixels, master.view_data()), master.get_header())
+            bench.contexts.put(work.context, handle, kept)
+
+    return _context(step, work.step, make, keep_here)
 
 
 def _join(bands: Sequence[Any]) -> np.ndarray:
@@ -91,7 +97,12 @@ def _combine(work: BandWork | MasterWork, bench: Bench, rows: slice | None = Non
     )
 
 
-def _context(step: BaseProcessor, place: int, make: Callable[[], Any]) -> Outcome:
+def _context(
+    step: BaseProcessor,
+    place: int,
+    make: Callable[[], Any],
+    then: Callable[[Any, Any], None] = lambda made, packed: None,
+) -> Outcome:
     """Make a context; a failure is one record without names: who is blocked the driver knows."""
     start = time.perf_counter()
     files: list[Path] = []
@@ -99,7 +110,9 @@ def _context(step: BaseProcessor, place: int, make: Callable[[], Any]) -> Outcom
     packed, failed = None, False
     with collect_caveats() as caveats:
         try:
-            packed = pack(make(), files)
+            made = make()
+            packed = pack(made, files)
+            then(made, packed)
         except CONTAINED as exc:
             failed = True
             records.append(step.failure(exc, ()))

@@ -119,6 +119,8 @@ class MasterWork:
     bands: tuple[Any, ...]
     """Packed arrays, in the order of their rows; none to combine here."""
     path: Path
+    context: str = ""
+    """Name under which it will be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,9 +149,9 @@ class KeptPixels(Pixels):
 
     __slots__ = ("__weakref__", "_array", "_lock", "origin")
 
-    def __init__(self, origin: Pixels) -> None:
+    def __init__(self, origin: Pixels, array: np.ndarray | None = None) -> None:
         self.origin = origin
-        self._array: np.ndarray | None = None
+        self._array = array
         self._lock = threading.Lock()
 
     @property
@@ -217,9 +217,17 @@ _kept: WeakValueDictionary[Pixels, KeptPixels] = WeakValueDictionary()
 _kept_lock = threading.Lock()
 
 
-def keep(pixels: Pixels) -> Pixels:
-    """Return pixels that are read once and then stay in memory; those in memory as they are."""
+def keep(pixels: Pixels, array: np.ndarray | None = None) -> Pixels:
+    """Return pixels that are read once and then stay in memory; those in memory as they are.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        In a file.
+    array : ndarray, optional
+        What reading them would give, read-only, where it is at hand.
+    """
     if isinstance(pixels, MemoryPixels | KeptPixels):
         return pixels
     with _kept_lock:
-        return _kept.setdefault(pixels, KeptPixels(pixels))
+        return _kept.setdefault(pixels, KeptPixels(pixels, array))
