@@ -11,7 +11,7 @@ Nights have batches of uneven sizes (log-normal, of 30 images in the mean). Thre
 
 - `images`: each image waits; images of all batches are independent.
 - `groups`: the same, then the images are merged by another key, and each group waits as a whole
-  for a fifth of what its images waited for together (as a stack would); every group goes on as
+  for a twentieth of what its images waited for together (as a stack would); every group goes on as
   soon as it is complete.
 - `barrier`: as `groups`, but no group goes on before all images are done.
 
@@ -50,7 +50,7 @@ from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.processors.base_processor import BaseImageProcessor
 
 MEAN_BATCH = 30
-STACK = 0.2
+STACK = 0.05
 """Seconds that a group waits for each second that its images waited."""
 WIDTH = 0.8
 """Of the log-normal distributions of sizes and, halved, of times: standard deviation of the log."""
