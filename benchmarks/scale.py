@@ -11,16 +11,20 @@ Nights have batches of uneven sizes (log-normal, of 30 images in the mean). Thre
 
 - `images`: each image waits; images of all batches are independent.
 - `groups`: the same, then the images are merged by another key, and each group waits as a whole
-  for a fifth of what its images waited for together (as a stack would); every group goes on as
+  for a twentieth of what its images waited for together (as a stack would); every group goes on as
   soon as it is complete.
 - `barrier`: as `groups`, but no group goes on before all images are done.
 
-Wall time is that from the moment at which the workers are prepared (which takes, with what clears up
-behind the run, the `rest`) to the last outcome; planning the night, finding its
-chains and handing out the first tasks is in it. The ideal is a lower bound on the time that this many workers need: the greatest of all work
-divided by the workers, the longest way (an image, or the image and the whole of its group), and,
-for images that take the same time, that time multiplied by images / workers rounded up. With a
-barrier it is the sum of the bounds before and behind.
+Wall time is that from the moment at which the workers are prepared to the last outcome: finding
+the chains of the images and handing out their tasks is in it. (The `rest` prepares the workers and
+clears up.) The ideal is a lower bound on the time that this many workers need: the greatest of
+
+- all work divided by the workers, and the longest wait of an image;
+- for images that take the same time, that time multiplied by images / workers rounded up;
+- for `groups`, for each group: the longest of its images, or all of them divided by the workers,
+  whichever is more, and then the wait of the group.
+
+With a barrier it is the sum of the bounds before and behind.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.processors.base_processor import BaseImageProcessor
 
 MEAN_BATCH = 30
-STACK = 0.2
+STACK = 0.05
 """Seconds that a group waits for each second that its images waited."""
 WIDTH = 0.8
 """Of the log-normal distributions of sizes and, halved, of times: standard deviation of the log."""
@@ -124,10 +128,11 @@ class Night:
             return first
         if way == "barrier":
             return first + _bound(stacks, workers)
-        longest = np.zeros(len(stacks))
-        np.maximum.at(longest, self.batches // 2, self.waits)
+        groups = self.batches // 2
+        before = np.bincount(groups, self.waits) / workers
+        np.maximum.at(before, groups, self.waits)
         return max(
-            first, (self.waits.sum() + stacks.sum()) / workers, float((longest + stacks).max())
+            first, (self.waits.sum() + stacks.sum()) / workers, float((before + stacks).max())
         )
 
 

@@ -49,6 +49,7 @@ MAY_IMPORT_DASK = {"engine", "cluster", "config"}
 MADE_OF_DASK = {
     "cluster/dashboard.py",
     "engine/driver.py",
+    "engine/flights.py",
     "engine/lazy.py",
     "engine/plugin.py",
     "engine/workers.py",

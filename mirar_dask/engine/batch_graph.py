@@ -6,14 +6,14 @@ came back. `Flow` asks it and makes tasks of its answers.
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, field
 from typing import Any
 
 from mirar_dask.data.image_data import ImageHandle
 from mirar_dask.engine.expansion import Context, Expansion, Leaf, Split
+from mirar_dask.engine.legs import ContextState, Leg
 from mirar_dask.engine.lookahead import add_history
 from mirar_dask.engine.order import Order, Rank
 from mirar_dask.engine.questions import measures_frames
@@ -23,41 +23,6 @@ from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base_processor import BaseProcessor, ProcessorWithCache
-
-
-@dataclass(slots=True)
-class Leg:
-    """A stretch of an image's chain that one task does without a stop."""
-
-    graph: BatchGraph
-    position: int
-    links: tuple[Link, ...]
-    measures: tuple[int, ...]
-    for_bands: bool
-
-
-@dataclass(slots=True)
-class ContextState:
-    """How far a context has come."""
-
-    name: str
-    plan: Context
-    waits_for: set[int]
-    inputs: dict[int, ImageHandle] = field(default_factory=dict)
-    scales: dict[int, float] = field(default_factory=dict)
-    bands: dict[int, Any] = field(default_factory=dict)
-    n_bands: int = 0
-    """Number of tasks among which the rows are divided; 0 for one that does it all."""
-    asked: bool = False
-    done: bool = False
-    failed: bool = False
-    value: Any = None
-    reason: str = ""
-    users_left: set[int] = field(default_factory=set)
-
-    def usable(self) -> list[int]:
-        """Positions of the inputs that go into the master, in order; NaN marks the others."""
-        return [p for p in sorted(self.inputs) if not math.isnan(self.scales.get(p, 1.0))]
 
 
 class BatchGraph:
@@ -109,6 +74,10 @@ class BatchGraph:
         self._waiting: set[int] = set()
         """Positions that wait for a context."""
         self._leaf_of = {p: n for n, leaf in enumerate(expansion.leaves) for p in leaf.positions}
+        keys = [(p, key) for leaf in expansion.leaves for p, key in leaf.keyed()]
+        sizes = Counter(key for _, key in keys)
+        self._companions = {p: sizes[key] for p, key in keys}
+        """Numbers of images that they will be merged with behind the segment, where known."""
         self._still_out = [len(leaf.positions) for leaf in expansion.leaves]
         self._full_leaves: list[int] = []
         self.contexts = {name: self._state(name, plan) for name, plan in expansion.contexts.items()}
@@ -132,7 +101,8 @@ class BatchGraph:
                 leg = self._ready_leg(position)
                 if leg is not None and not self._do_here(leg):
                     legs.append(leg)
-        return legs
+        # What is done to large groups takes longest: it should not be begun last.
+        return sorted(legs, key=lambda leg: -self._companions.get(leg.position, 0))
 
     def _ready_leg(self, position: int) -> Leg | None:
         """Return the next leg of an image, if it can be begun."""

@@ -52,8 +52,9 @@ class TaskBoard:
         self.steps = steps
         self.stopped = False
         self._numbers = count()
-        self._queue: list[tuple[int, int, Task]] = []
-        self._parked: list[tuple[int, int, Task]] = []
+        self._queue: list[tuple[int, int, int, Task]] = []
+        """By urgency, then size: what is begun last should not be what takes longest."""
+        self._parked: list[tuple[int, int, int, Task]] = []
         """Tasks that wait for the concurrency limit of their step."""
         self._landings: dict[int, Landing] = {}
         """Of tasks that wait or are under way, by number."""
@@ -114,13 +115,13 @@ class TaskBoard:
             repeatable=all(self.steps[place].repeatable for place in places),
         )
         self._landings[task.number] = landing
-        heapq.heappush(self._queue, (-task.urgency, task.number, task))
+        heapq.heappush(self._queue, (-task.urgency, -len(names), task.number, task))
 
     def next_task(self) -> Task | None:
         """Take the most urgent task that the limits of its step allow."""
         while self._queue:
             entry = heapq.heappop(self._queue)
-            task = entry[2]
+            task = entry[3]
             if task.limited_by is not None:
                 limit = self.steps[task.limited_by].concurrency_limit
                 if limit is not None and self._limited[task.limited_by] >= limit:
@@ -148,8 +149,8 @@ class TaskBoard:
     def stop(self) -> None:
         """Forget the tasks that wait and take no others; those under way can still land."""
         self.stopped = True
-        for _, number, _ in (*self._queue, *self._parked):
-            del self._landings[number]
+        for *_, task in (*self._queue, *self._parked):
+            del self._landings[task.number]
         self._queue.clear()
         self._parked.clear()
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from mirar_dask.engine import memory
-from mirar_dask.engine.batch_graph import BatchGraph, Leg
+from mirar_dask.engine.batch_graph import BatchGraph
 from mirar_dask.engine.board import Landing, TaskBoard, Urgency
 from mirar_dask.engine.book import RunBook
+from mirar_dask.engine.legs import Leg
 from mirar_dask.engine.packing import Packing
 from mirar_dask.engine.travel import size_of
 from mirar_dask.engine.types import ChainItem, ChainWork, Link, Outcome, Task
@@ -156,7 +157,11 @@ class ChainTasks:
         ]
 
     def _next_pool(self) -> _Pool | None:
-        return max(self._pools, key=lambda pool: (pool.urgency, -pool.first), default=None)
+        def rank(pool: _Pool) -> tuple[int, int, int]:
+            # Of large batches first: what follows on them whole takes longest.
+            return pool.urgency, -pool.first, len(self._pools[pool][0].graph.chains)
+
+        return max(self._pools, key=rank, default=None)
 
     def _begin(self, share: _Share, items: tuple[ChainItem, ...], like: Task) -> Task:
         """Make the task of some images; links, contexts, memory and label are another's."""

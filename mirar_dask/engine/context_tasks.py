@@ -13,9 +13,10 @@ from pathlib import Path
 
 from mirar_dask.data import ImageBatch
 from mirar_dask.engine import memory
-from mirar_dask.engine.batch_graph import BatchGraph, ContextState
+from mirar_dask.engine.batch_graph import BatchGraph
 from mirar_dask.engine.board import Landing, TaskBoard, Urgency
 from mirar_dask.engine.book import RunBook
+from mirar_dask.engine.legs import ContextState
 from mirar_dask.engine.packing import Packing
 from mirar_dask.engine.questions import measures_frames
 from mirar_dask.engine.travel import files_of

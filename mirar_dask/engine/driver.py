@@ -207,11 +207,13 @@ class _Run:
         All tasks in the hands of a worker that dies are lost with it. Those that are tried again
         get a worker each, with nothing waiting behind them: a second loss is then their own.
         """
+        careful = self.suspects or any(flight.attempt for flight in self.flights.under_way)
+        if careful:
+            self.workers.ask_again()  # with a worker less, two of them would get the same
         threads = self.workers.threads
         flow.packing.slots = threads
         room = max(0, threads - len(self.flights))
         again, self.suspects = self.suspects[:room], self.suspects[room:]
-        careful = again or self.suspects or any(f.attempt for f in self.flights.under_way)
         window = threads if careful else threads + AHEAD * self.workers.number
         handed = list(again)
         while len(self.flights) + len(handed) < window:

@@ -72,6 +72,10 @@ class Leaf:
     group_keys: tuple[Any, ...] | None = None
     """Keys of its images at the regroup behind the segment, where they are known."""
 
+    def keyed(self) -> list[tuple[int, Any]]:
+        """Return positions with these keys; none where they are not known."""
+        return list(zip(self.positions, self.group_keys or (), strict=False))
+
 
 @dataclass(slots=True)
 class Expansion:

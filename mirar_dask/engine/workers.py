@@ -63,6 +63,10 @@ class Workers:
         self._known = _Known()
         self._idle_since: float | None = None
 
+    def ask_again(self) -> None:
+        """Ask the scheduler when next something is to be known: a worker may be gone."""
+        self._asked = -math.inf
+
     def _all(self) -> _Known:
         now = time.monotonic()
         fresh = FRESH_SECONDS * max(1.0, self._known.number / MANY)

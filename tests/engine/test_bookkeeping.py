@@ -86,8 +86,10 @@ def test_packs_follow_what_images_take_and_shrink_towards_the_end() -> None:
 
 def test_what_is_only_guessed_is_tried_in_smaller_packs() -> None:
     """Nobody knows yet how long an image takes; a first task of minutes would be too long."""
-    packing = Packing(slots=4, seconds=1.0)
-    assert packing.size((1,), waiting=160, nbytes=1) == 5
+    packing = Packing(slots=200, seconds=1.0)
+    assert packing.size((1,), waiting=1600, nbytes=1) == 1
+    packing.learn((1,), 100, 1.0)
+    assert packing.size((1,), waiting=1600, nbytes=1) == 4
 
 
 def test_many_workers_get_longer_tasks() -> None:

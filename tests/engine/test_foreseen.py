@@ -107,7 +107,7 @@ def test_steps_that_only_move_images_make_no_tasks(tmp_path: Path) -> None:
 
 def test_images_of_other_batches_count_for_the_size_of_a_task() -> None:
     """Many small batches are not a reason for tasks of one image."""
-    batches = [Bunch.of(_images(10)), Bunch.of(_images(50))]
+    batches = [Bunch.of(_images(10)) for _ in range(6)]
     flow = Flow(configured([WritesLateKey()]), batches, slots=1)
     flow.packing.learn((0,), 100, 1.0)
     task = flow.next_task()
