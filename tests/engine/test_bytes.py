@@ -39,7 +39,9 @@ def moved(engine: Engine, raw: Path, tmp_path: Path) -> Meter:
 
 def frames(raw: Path, kind: str = "") -> int:
     """Bytes of the pixels of raw frames."""
-    return sum(fits.getdata(path).nbytes for path in raw.glob(f"*{kind}*.fits" if kind else "*.fits"))
+    return sum(
+        fits.getdata(path).nbytes for path in raw.glob(f"*{kind}*.fits" if kind else "*.fits")
+    )
 
 
 def test_frames_are_read_once_and_those_of_a_normalised_master_twice(
