@@ -6,16 +6,18 @@ module that knows the inside of astropy's ``Card`` and ``Header``.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from astropy.io.fits import Card, Header
 
+from mirar_dask.data.header_reading import COMMENTARY, LENGTH
 from mirar_dask.data.headers import (
-    COMMENTARY,
-    LENGTH,
     SET_STATE,
     TravellingHeader,
+    is_plain_keyword,
     is_plain_text,
     pack_payload,
 )
@@ -70,6 +72,33 @@ def put_texts(header: Header, texts: Mapping[str, str]) -> None:
             header[key] = text
 
 
+def append_values(header: Header, values: Mapping[str, Any]) -> None:
+    """Append cards with new keywords behind all others, as ``Header.extend`` does at the bottom.
+
+    Parameters
+    ----------
+    header : Header
+        Is changed.
+    values : mapping of str to value
+        By keyword, none of which the header has.
+    """
+    cards, indices = header._cards, header._keyword_indices
+    for key, value in values.items():
+        if _is_plain(key, value):
+            indices[key].append(len(cards))
+            cards.append(_new_card(key, value))
+            header._modified = True
+        else:
+            header.append((key, value), end=True, bottom=True)
+
+
+def _is_plain(key: str, value: Any) -> bool:
+    if type(value) is str:
+        return is_plain_text(key, value)
+    finite = type(value) in (int, bool) or (type(value) is float and math.isfinite(value))
+    return finite and is_plain_keyword(key)
+
+
 _CHANGED = {
     "_rawvalue": None, "_modified": True, "_valuestring": None, "_valuemodified": True,
 }  # fmt: skip
@@ -80,9 +109,9 @@ def _is_ordinary(card: Card) -> bool:
     return keyword is not None and keyword not in COMMENTARY
 
 
-def _new_card(key: str, text: str) -> Card:
+def _new_card(key: str, value: Any) -> Card:
     card = Card.__new__(Card)
-    card.__dict__ = {**SET_STATE, "_keyword": key, "_value": text}
+    card.__dict__ = {**SET_STATE, "_keyword": key, "_value": value}
     return card
 
 

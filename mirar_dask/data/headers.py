@@ -21,14 +21,13 @@ import numpy as np
 from astropy.io.fits import Card, Header
 from astropy.io.fits.card import UNDEFINED, Undefined
 
-LENGTH = 80
-COMMENTARY = {"", "COMMENT", "HISTORY"}
+from mirar_dask.data.header_reading import COMMENTARY, LENGTH, UNCLEAR, plain_value
+
 _EXACT = {str, int, float, bool, complex}
 SCALARS = (str, int, float, complex, np.generic, type(None))
 _PLAIN_KEY = re.compile(r"[A-Z0-9_-]{1,8}")
 _MISSING = object()
 _ABSENT = object()
-_UNCLEAR = object()
 
 Place = tuple[int, Any]
 Payload = tuple[str, tuple[tuple[int, int], ...], tuple[Place, ...]]
@@ -83,7 +82,7 @@ class TravellingHeader:
         name = key.strip().upper() if isinstance(key, str) else ""
         if is_plain_keyword(name) and name not in COMMENTARY:
             found = _find_plain(self.payload(), name)
-            if found is not _UNCLEAR:
+            if found is not UNCLEAR:
                 return found
         return self.unpack().get(key, _ABSENT)
 
@@ -308,18 +307,21 @@ def _find_plain(payload: Payload, name: str) -> Any:
                 return value
             value = _set_card(records[0]).value
             return None if value is UNDEFINED else value
-        return _UNCLEAR
+        return UNCLEAR
     if records or not text.isascii():
-        return _UNCLEAR
+        return UNCLEAR
     for image in _images_with(name, text, upper, long_cards, set_cards):
         if image[:8] == f"{name:8}" and image[8:10] == "= ":
+            value = plain_value(image)
+            if value is not UNCLEAR:
+                return value
             card = Card.fromstring(image)
             if card.field_specifier is not None:
-                return _UNCLEAR
+                return UNCLEAR
             value = card.value
             return None if value is UNDEFINED else value
         if _may_be(image, name):
-            return _UNCLEAR
+            return UNCLEAR
     return _ABSENT
 
 

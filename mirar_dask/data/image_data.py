@@ -19,6 +19,7 @@ from mirar_dask.data.base_data import DataBatch, DataBlock
 from mirar_dask.data.cache import cache, task_memory
 from mirar_dask.data.handles import ImageHandle
 from mirar_dask.data.header_edits import copy_header
+from mirar_dask.data.header_reading import read_value
 from mirar_dask.data.headers import SCALARS, TravellingHeader, pack_header
 from mirar_dask.data.pixel_store import PixelStore
 from mirar_dask.data.pixels import ComputedPixels, MemoryPixels, Pixels
@@ -105,7 +106,9 @@ class Image(PixelStore, DataBlock):
 
     def __getitem__(self, item: Any) -> Any:
         value = self._quick(item)
-        return value if isinstance(value, SCALARS) else self.header[item]
+        if isinstance(value, SCALARS):
+            return value
+        return read_value(self.header, item) if isinstance(item, str) else self.header[item]
 
     def _quick(self, key: Any) -> Any:
         """Look a key up without parsing the header, if nobody has parsed it yet."""
@@ -128,7 +131,9 @@ class Image(PixelStore, DataBlock):
         value = self._quick(key)
         if isinstance(value, SCALARS):
             return value
-        return default if value is _ABSENT else self.header.get(key, default)
+        if value is _ABSENT or key not in self.header:
+            return default
+        return self[key]
 
     def keys(self) -> KeysView[str]:
         """Return the keys of the header."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from astropy.io.fits import Header
 
-from mirar_dask.data.header_edits import copy_header, put_texts, with_texts
+from mirar_dask.data.header_edits import append_values, copy_header, put_texts, with_texts
 from mirar_dask.data.headers import pack_header
 
 TEXTS = {"CALSTEPS": "load,bias,", "PRODKEY": "0f1e", "REDTIME": "2026-03-14 20:00:00.1"}
@@ -88,3 +89,18 @@ def test_copies_are_independent() -> None:
     copied["OBJECT"], copied["NEW"] = "M 33", 1
     header["GAIN"] = 2.0
     assert (header["OBJECT"], copied["GAIN"], "NEW" in header) == ("M 31", 1.5, False)
+
+
+@pytest.mark.parametrize("make", HEADERS)
+def test_values_are_appended_as_astropy_appends_them(make) -> None:
+    """Behind commentary and blank cards too, whatever their type."""
+    values = {"GAIN2": 1.5, "COADDS": 1, "GOOD": True, "NOTE": "a: 1.5", "WORD": "x", "NONE": None}
+    values |= {"WIDE": "x" * 100, "COUNT": np.int64(3), "REAL": np.float32(0.1)}
+    ours, theirs = make(), make()
+    append_values(ours, values)
+    theirs.extend(values.items(), end=True, bottom=True)
+    assert ours.tostring() == theirs.tostring()
+    assert list(ours.keys()) == list(theirs.keys())
+    assert pack_header(ours) == pack_header(theirs)
+    with pytest.raises(ValueError, match=r"(?i)nan"):
+        append_values(ours, {"BAD": float("nan")})

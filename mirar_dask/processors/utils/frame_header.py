@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from astropy.io.fits import Header
+
+from mirar_dask.data.header_reading import read_value
 from mirar_dask.errors import ProcessorError
 from mirar_dask.io import MissingCoreFieldError
 from mirar_dask.paths import EXPTIME_KEY, FILTER_KEY, GAIN_KEY, OBSCLASS_KEY, TARGET_KEY, TIME_KEY
@@ -94,7 +97,9 @@ class Keywords(Mapping[str, Any]):
         if key not in self._names:
             raise KeyError(key)
         if key not in self._values:
-            self._values[key] = self._header[key]
+            header = self._header
+            quick = isinstance(header, Header)
+            self._values[key] = read_value(header, key) if quick else header[key]
         return self._values[key]
 
     def __iter__(self) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mirar_dask.data import Image
+from mirar_dask.data.header_edits import append_values
 from mirar_dask.paths import (
     BASE_NAME_KEY,
     COADD_KEY,
@@ -141,12 +142,12 @@ class HeaderNormaliser(BaseImageProcessor):
         header = image.get_header()
         known = Keywords(header)
         fields = self.read(known, image.shape, str(header[BASE_NAME_KEY]))
-        new = [(key, value) for key, value in fields.items() if key not in known]
+        new = {key: value for key, value in fields.items() if key not in known}
         for key, value in fields.items():
             # A card that already says so is left alone, also in its form.
             if key in known and not _same(known[key], value):
                 header[key] = value
-        header.extend(new, end=True, bottom=True)
+        append_values(header, new)
         return image
 
     def read(self, header: Mapping[str, Any], shape: tuple[int, ...], name: str) -> dict[str, Any]:
