@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from mirar_dask.data import Image
+from mirar_dask.data.header_edits import put_texts
 from mirar_dask.data.pixels import Pixels
 from mirar_dask.data.reading import loaded_dtype
 from mirar_dask.io.checks import ExtensionParsingError, check_image_has_core_fields
@@ -38,10 +39,8 @@ def open_mef_fits(path: Path | str) -> MefContent:
 
 def add_names(header: fits.Header, path: Path | str) -> None:
     """Fill BASENAME and RAWPATH in where they are absent."""
-    if BASE_NAME_KEY not in header:
-        header[BASE_NAME_KEY] = header_text(base_name(path))
-    if RAW_IMG_KEY not in header:
-        header[RAW_IMG_KEY] = header_text(path)
+    names = {BASE_NAME_KEY: header_text(base_name(path)), RAW_IMG_KEY: header_text(path)}
+    put_texts(header, {key: name for key, name in names.items() if key not in header})
 
 
 def combine_mef_extension_file_headers(

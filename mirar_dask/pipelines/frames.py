@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mirar_dask.data import Image
+from mirar_dask.data.header_edits import put_texts
 from mirar_dask.io import SeveralImagesError, combine_mef_extension_file_headers, open_lazy
 from mirar_dask.io.extensions import add_names
 from mirar_dask.io.lazy import open_extensions_lazy
@@ -48,9 +49,8 @@ def open_frame(path: Path) -> list[Image]:
         add_names(header, path)
         images = [Image(pixels, header)]
     for image in images:
-        for key in (PROC_HISTORY_KEY, PROC_FAIL_KEY):
-            if key not in image.keys():
-                image[key] = ""
+        absent = [key for key in (PROC_HISTORY_KEY, PROC_FAIL_KEY) if key not in image]
+        put_texts(image.header, dict.fromkeys(absent, ""))
     return images
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mirar_dask.data import DataBatch, DataBlock, Dataset, Image, ImageBatch
+from mirar_dask.data.header_edits import put_texts
 from mirar_dask.errors import NoncriticalProcessingError, ProcessorError
 from mirar_dask.io import open_image, save_fits
 from mirar_dask.paths import (
@@ -227,7 +228,7 @@ class BaseImageLoader(BaseImageProcessor):
             try:
                 images = self.load_one(path)
                 for image in images:
-                    image[PRODKEY_KEY] = file_key(path)
+                    put_texts(image.header, {PRODKEY_KEY: file_key(path)})
                     self.write_history(image)
             except CONTAINED as exc:
                 return [], [self.failure(exc, (path.name,))]
