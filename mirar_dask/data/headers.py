@@ -40,10 +40,13 @@ class TravellingHeader:
     Equal headers give equal objects, in every process. Safe to share: it never changes.
     """
 
-    __slots__ = ("_digest", "_packed", "seen")
+    __slots__ = ("_digest", "_packed", "_payload", "seen")
 
-    def __init__(self, packed: bytes, digest: bytes) -> None:
+    def __init__(self, packed: bytes | None, digest: bytes, payload: Payload | None = None) -> None:
+        # One of the two is enough; what was made here is compressed when it leaves. The text of
+        # its cards is shared by all headers that grew out of one another.
         self._packed = packed
+        self._payload = payload
         self._digest = digest
         self.seen: dict[str, Any] = {}  # what was looked up
 
@@ -76,6 +79,9 @@ class TravellingHeader:
 
     def payload(self) -> Payload:
         """Return the cards in the form in which they are packed."""
+        if self._payload is not None:
+            return self._payload
+        assert self._packed is not None
         return _unpacked(self._packed)
 
     def _find(self, key: str) -> Any:
@@ -95,16 +101,21 @@ class TravellingHeader:
         return hash(self._digest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TravellingHeader, (self._packed, self._digest)
+        return TravellingHeader, (self._compressed(), self._digest)
 
     def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + len(self._packed) + len(self._digest) + 96
+        return object.__sizeof__(self) + len(self._compressed()) + len(self._digest) + 96
+
+    def _compressed(self) -> bytes:
+        if self._packed is None:
+            self._packed = zlib.compress(marshal.dumps(self._payload, 2), 1)
+        return self._packed
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return ("mirar_dask.header", self.token)
 
     def __repr__(self) -> str:
-        return f"TravellingHeader({len(self._packed)} bytes, {self.token[:12]})"
+        return f"TravellingHeader({self.token[:12]})"
 
 
 @functools.lru_cache(maxsize=8)
@@ -147,7 +158,7 @@ def pack_payload(payload: Payload, previous: TravellingHeader | None = None) -> 
     digest = hashlib.blake2b(content, digest_size=16).digest()
     if previous is not None and previous.digest == digest:
         return previous
-    return TravellingHeader(zlib.compress(content, 1), digest)
+    return TravellingHeader(None, digest, payload)
 
 
 def is_plain_text(key: str, value: str) -> bool:
