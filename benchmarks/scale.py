@@ -3,9 +3,9 @@
     python benchmarks/scale.py [--workers 1 8 64 256] [--images 100 1000 10000]
                                [--seconds 0.1 1 10] [--times fixed log-normal] [--limit SECONDS]
 
-Driver and scheduler are the real ones, in one process as in `mirar-dask run`. The workers are
-Dask's own too, all of them in one other process: what they do is asleep most of the time, and
-driver and scheduler keep a core to themselves as they would with workers on other machines.
+Driver, plan and scheduler are the real ones. The workers are Dask's own too, all of them in the
+same process, so that what they do themselves (about as much as driver and scheduler) is taken from
+driver and scheduler; on other machines it would not be.
 
 Nights have batches of uneven sizes (log-normal, of 30 images in the mean). Three ways:
 
@@ -25,6 +25,10 @@ clears up.) The ideal is a lower bound on the time that this many workers need: 
   whichever is more, and then the wait of the group.
 
 With a barrier it is the sum of the bounds before and behind.
+
+Where times differ and are not known before, no scheduler comes near that bound with few images a
+worker. `list` is what list scheduling reaches without any cost: each image, in the order of the
+night, goes to the worker that is free first.
 """
 
 from __future__ import annotations
@@ -32,10 +36,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
+import heapq
 import math
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -136,6 +139,14 @@ class Night:
         )
 
 
+def list_schedule(times: np.ndarray, workers: int) -> float:
+    """Return the end of the last image if each goes, in order, to the worker that is free first."""
+    free = [0.0] * workers
+    for seconds in times.tolist():
+        heapq.heapreplace(free, free[0] + seconds)
+    return float(max(free))
+
+
 def _bound(times: np.ndarray, workers: int) -> float:
     bound = max(times.sum() / workers, times.max())
     if (times == times[0]).all():
@@ -177,42 +188,12 @@ HEARTBEAT = 30.0
 
 @contextlib.contextmanager
 def cluster(workers: int) -> Iterator[Any]:
-    """Give an engine on so many workers, which live in a process of their own."""
+    """Give an engine on so many workers of one thread, all in this process."""
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Worker
 
     from mirar_dask.cluster.connection import SETTINGS as OURS
     from mirar_dask.engine.driver import DaskEngine
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set({**OURS, **SETTINGS}))
-        started = stack.enter_context(
-            LocalCluster(
-                n_workers=0, processes=False, protocol="tcp://", host="127.0.0.1",
-                dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
-            )
-        )  # fmt: skip
-        command = [sys.executable, __file__, "--serve", started.scheduler_address, str(workers)]
-        serving = subprocess.Popen(command)
-        stack.callback(_end, serving)
-        client = stack.enter_context(Client(started))
-        client.wait_for_workers(workers, timeout=120)
-        stack.callback(client.retire_workers, close_workers=True)
-        yield DaskEngine(client)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-async def serve(address: str, n: int) -> None:
-    """Be n workers until they are told to close."""
-    import dask
-    from distributed import Worker
 
     class RarelyHeard(Worker):  # type: ignore[misc]
         """A worker that says that it is alive every half minute, not every two seconds."""
@@ -222,19 +203,35 @@ async def serve(address: str, n: int) -> None:
                 self.heard = time.monotonic()
                 await super().heartbeat()
 
-    dask.config.set(SETTINGS)
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    kind: Any = RarelyHeard
-    workers = [
-        kind(
-            address, nthreads=1, memory_limit=0, host="127.0.0.1", dashboard=False,
-            dashboard_address="127.0.0.1:0", name=f"worker-{number}",
-        )
-        for number in range(n)
-    ]  # fmt: skip
-    for start in range(0, n, 16):
-        await asyncio.gather(*workers[start : start + 16])
-    await asyncio.gather(*(worker.finished() for worker in workers))
+    async def start(address: str) -> list[Any]:
+        kind: Any = RarelyHeard
+        made = [
+            kind(
+                address, nthreads=1, memory_limit=0, dashboard=False,
+                dashboard_address="127.0.0.1:0", name=f"worker-{number}",
+            )
+            for number in range(workers)
+        ]  # fmt: skip
+        for first in range(0, workers, 16):
+            await asyncio.gather(*made[first : first + 16])
+        return made
+
+    async def stop(made: list[Any]) -> None:
+        await asyncio.gather(*(worker.close() for worker in made))
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set({**OURS, **SETTINGS}))
+        started = stack.enter_context(
+            LocalCluster(
+                n_workers=0, processes=False, protocol="inproc://",
+                dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+            )
+        )  # fmt: skip
+        made = started.sync(start, started.scheduler_address)
+        stack.callback(started.sync, stop, made)
+        client = stack.enter_context(Client(started))
+        client.wait_for_workers(workers, timeout=120)
+        yield DaskEngine(client)
 
 
 # -- the table ------------------------------------------------------------------------------------
@@ -282,13 +279,21 @@ def run(chosen: argparse.Namespace) -> Result:
                         found[way], what["rest"] = reduce(engine, night, way)
                         what["wall"] = found[way]
                         what["ratio"] = found[way] / ideal
+                        if way == "images":
+                            what["list"] = list_schedule(night.waits, workers)
                     figures.append(what)
                     lines.append(_line(what))
                     print(lines[-1], file=sys.stderr, flush=True)
                     if found.get(way) and workers == max(chosen.workers) and seconds >= 1:
                         label = f"{n:,} images of {seconds:g} s ({times}), {way}: wall / ideal"
-                        target = f"<= {TARGET}" if way == "images" else ""
+                        known = times == "fixed" or ideal > 0.9 * what.get("list", 0)
+                        target = f"<= {TARGET}" if way == "images" and known else ""
                         rows.append(Row(label, found[way] / ideal, target=target))
+                        if way == "images" and not known:
+                            label = label.replace("ideal", "list scheduling")
+                            rows.append(
+                                Row(label, found[way] / what["list"], target=f"<= {TARGET}")
+                            )
                 if {"groups", "barrier"} <= set(found) and workers == max(chosen.workers):
                     label = f"{n:,} images of {seconds:g} s ({times}): barrier / group by group"
                     rows.append(Row(label, found["barrier"] / found["groups"], target="> 1"))
@@ -299,7 +304,7 @@ def run(chosen: argparse.Namespace) -> Result:
 
 def _title() -> str:
     head = f"{'workers':>7} {'images':>7} {'a frame':>8} {'times':<11}{'way':<8}"
-    return f"{head}{'ideal':>8}{'wall':>9}{'ratio':>7}{'rest':>9}"
+    return f"{head}{'ideal':>8}{'list':>9}{'wall':>9}{'ratio':>7}{'rest':>9}"
 
 
 def _line(run: dict[str, Any]) -> str:
@@ -309,7 +314,8 @@ def _line(run: dict[str, Any]) -> str:
     )
     if "wall" not in run:
         return f"{head}  not run"
-    return f"{head}{run['wall']:>7.2f} s{run['ratio']:>7.3f}{run['rest']:>7.2f} s"
+    listed = f"{run['list']:>7.1f} s" if "list" in run else " " * 9
+    return f"{head}{listed}{run['wall']:>7.2f} s{run['ratio']:>7.3f}{run['rest']:>7.2f} s"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -327,7 +333,4 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        asyncio.run(serve(sys.argv[2], int(sys.argv[3])))
-    else:
-        main(parser(), run)
+    main(parser(), run)

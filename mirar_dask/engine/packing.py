@@ -58,9 +58,7 @@ class Packing:
         each = total / count if count else SECONDS_A_BYTE * nbytes + 1e-3
         seconds = min(max(self.seconds, self.slots / TASKS_A_SECOND), LONGEST_SECONDS)
         by_time = max(1, round(seconds / max(each, 1e-6)))
-        # What is only guessed may be wrong by far, and many workers would begin with that at once.
-        parts = 8 if not count and self.slots > TASKS_A_SECOND else 2
-        fair_share = math.ceil(waiting / (parts * self.slots))
+        fair_share = math.ceil(waiting / (2 * self.slots))
         return max(1, min(by_time, fair_share))
 
     def bands(self, rows: int, nbytes: int) -> list[int]:
