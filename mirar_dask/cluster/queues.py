@@ -47,11 +47,11 @@ ASK_SECONDS = 10
 TOLD_SECONDS = 30.0
 """How often it is said that jobs are still waited for."""
 REMEDIES = (
+    (r"time limit|walltime|TimeLimit", "give a shorter --walltime"),
+    (r"node config|memory|cpu|NodeLimit|BadConstraints|resource", "give fewer --cores or less "
+     "--memory"),
     (r"partition|queue|destination", "check --queue"),
     (r"account|project", "check --project"),
-    (r"time limit|walltime|TimeLimit", "give a shorter --walltime"),
-    (r"node config|memory|cpu|PartitionNodeLimit|BadConstraints|resource", "give fewer --cores or "
-     "less --memory"),
     (r"contact|connect|communicat", "see whether the queue system is up, and try again"),
     (r"QOS|limit|Assoc", "give fewer --workers, or ask those who run the queue system"),
 )  # fmt: skip

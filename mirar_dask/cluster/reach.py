@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from distributed import Client
+from distributed.comm import connect
+from distributed.security import Security
 
 from mirar_dask.cluster.certificates import check_certificates, security_at
 from mirar_dask.cluster.spec import ClusterSpec
@@ -33,6 +37,7 @@ def reach(spec: ClusterSpec, stack: ExitStack) -> Client:
     if spec.certificates:
         arguments["security"] = security_at(check_certificates(spec.certificates))
     try:
+        knock(address, arguments.get("security"))
         client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS, **arguments))
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
         raise ClusterError(_why_not(address, spec, error)) from error
@@ -44,6 +49,26 @@ def reach(spec: ClusterSpec, stack: ExitStack) -> Client:
             f"'dask worker {client.scheduler.address}'"
         ) from error
     return client
+
+
+def knock(address: str, security: Security | None) -> None:
+    """Connect to a scheduler and hang up again, in a thread of its own.
+
+    A client that fails to connect leaves threads behind that get into the way of the next one.
+
+    Raises
+    ------
+    OSError, TimeoutError, ValueError, TypeError, RuntimeError
+        If that cannot be done.
+    """
+
+    async def connect_once() -> None:
+        arguments = (security or Security()).get_connection_args("client")
+        comm = await connect(address, timeout=CONNECT_SECONDS, **arguments)
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, connect_once()).result()
 
 
 def _address_in(path: Path) -> str:

@@ -115,9 +115,9 @@ def first_block(path: Path) -> Token:
         return Token(path, path.stat().st_size, hashlib.sha256(file.read(2880)).hexdigest())
 
 
-def trouble_with(token: Token, *, patience: float = PATIENCE_SECONDS) -> str | None:
+def trouble_with(token: Token, *, patience: float | None = None) -> str | None:
     """Say what is wrong with a file that another host wrote; None if it is as it should be."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
     while True:
         trouble = _trouble_now(token)
         if trouble is None or time.monotonic() > end:
@@ -146,7 +146,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.stat().st_size < 1 << 16 else ""
 
 
-def look(order: Order, *, patience: float = PATIENCE_SECONDS) -> Sighting:
+def look(order: Order, *, patience: float | None = None) -> Sighting:
     """Do what is ordered, on a worker."""
     skew = time.time() - order.time
     troubles: list[tuple[str, str]] = []
