@@ -92,7 +92,9 @@ def probe(client: Client, order: Order) -> list[Finding]:
         if isinstance(answer, Sighting):
             findings += judge(order, answer) + _unread(answer)
         else:
-            findings.append(Finding("worker", _why_silent(answer), (_host(address),)))
+            what = _why_silent(answer)
+            place = "versions" if "installed" in what else "worker"
+            findings.append(Finding(place, what, (_host(address),)))
     return merged(findings)
 
 
@@ -101,8 +103,8 @@ def _host(address: str) -> str:
 
 
 def _why_silent(answer: Any) -> str:
-    if isinstance(answer, ImportError):
-        return f"mirar_dask of this version cannot be imported there ({answer})"
+    if isinstance(answer, ImportError) or "ModuleNotFoundError" in str(answer):
+        return "mirar_dask, or this version of it, is not installed there"
     if isinstance(answer, TimeoutError):
         return f"it did not look at the folders within {ANSWER_SECONDS:.0f} s (does storage hang?)"
     return f"it did not answer ({type(answer).__name__}: {answer})"

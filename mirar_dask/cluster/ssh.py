@@ -139,7 +139,10 @@ class _HostWorker(Worker):
             raise ClusterError(_why_not(self.address, error, str(said))) from error
 
     async def close(self) -> None:
-        # sshd does not pass a signal on; the end of its connection ends the worker.
+        # sshd passes no signal on: a worker ends because its scheduler said so, or has gone.
+        with suppress(Exception):
+            if self.proc is not None:
+                await asyncio.wait_for(self.proc.wait(), END_SECONDS / 2)
         with suppress(Exception):
             await super().close()
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import mirar_dask
 from mirar_dask.engine.types import TaskFinished
 from mirar_dask.run import reduce_night
 from mirar_dask.testing import simulate_night
@@ -177,6 +178,8 @@ def needs(*programs: str) -> None:
         pytest.skip("root alone can start these daemons as they are configured here")
 
 
+PACKAGE = Path(mirar_dask.__file__).parents[1]
+"""What the workers import, whatever is installed."""
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
@@ -353,3 +356,59 @@ def slurm(slurm_daemons: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slu
         for job in slurm_daemons.jobs():
             slurm_daemons.call("scancel", job)
         wait_until(lambda: not slurm_daemons.jobs())
+
+
+SSHD = """
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {folder}/host
+PidFile {folder}/sshd.pid
+AuthorizedKeysFile {folder}/authorized_keys
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+UsePAM no
+StrictModes no
+MaxStartups 50
+SetEnv PYTHONPATH={package}
+"""
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """An sshd on the loopback interface, which lets one key in."""
+
+    folder: Path
+    port: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a cluster must be told to get in."""
+        return {
+            "port": self.port,
+            "username": "root",
+            "client_keys": [str(self.folder / "key")],
+            "known_hosts": None,
+        }
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Start sshd once for all tests."""
+    needs("sshd", "ssh-keygen")
+    pytest.importorskip("asyncssh", reason="asyncssh is not installed")
+    folder = tmp_path_factory.mktemp("sshd")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    for name in ("host", "key"):
+        make = ["ssh-keygen", "-qt", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(make, check=True)
+    shutil.copy(folder / "key.pub", folder / "authorized_keys")
+    (port,) = free_ports(1)
+    (folder / "config").write_text(SSHD.format(port=port, folder=folder, package=PACKAGE))
+    program = shutil.which("sshd", path=PATH)
+    assert program is not None
+    subprocess.run([program, "-f", str(folder / "config"), "-E", str(folder / "log")], check=True)
+    try:
+        wait_until((folder / "sshd.pid").exists)
+        yield Sshd(folder, port)
+    finally:
+        stop(folder / "sshd.pid")
