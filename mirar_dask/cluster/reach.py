@@ -10,11 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import dask
 from distributed import Client
 from distributed.comm import connect
 from distributed.security import Security
 
 from mirar_dask.cluster.certificates import check_certificates, security_at
+from mirar_dask.cluster.environment import FAR_SETTINGS
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.errors import ClusterError, UsageError
 
@@ -36,6 +38,8 @@ def reach(spec: ClusterSpec, stack: ExitStack) -> Client:
     arguments: dict[str, Any] = {}
     if spec.certificates:
         arguments["security"] = security_at(check_certificates(spec.certificates))
+    # Otherwise a scheduler whose host is cut off is missed after 46 seconds.
+    stack.enter_context(dask.config.set(FAR_SETTINGS))
     try:
         knock(address, arguments.get("security"))
         client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS, **arguments))

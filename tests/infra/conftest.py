@@ -178,6 +178,12 @@ def needs(*programs: str) -> None:
         pytest.skip("root alone can start these daemons as they are configured here")
 
 
+@pytest.fixture
+def needed() -> Callable[..., None]:
+    """Return the function that skips a test whose programs are not installed."""
+    return needs
+
+
 PACKAGE = Path(mirar_dask.__file__).parents[1]
 """What the workers import, whatever is installed."""
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
