@@ -105,15 +105,13 @@ def plan_request(request: Request) -> Plan:
 
 
 def _refuse_if_too_large(request: Request, found: Plan) -> None:
-    """Refuse a plan whose largest task does not fit the workers that would be started here."""
-    from mirar_dask.cluster import ClusterSpec
-    from mirar_dask.cluster.connection import machine_layout
+    """Refuse a plan whose largest task does not fit the workers that would be started."""
+    from mirar_dask.cluster import worker_memory
     from mirar_dask.engine.memory import refuse_if_too_large
 
-    settings = request.settings
-    spec = ClusterSpec.parse(settings.cluster, workers=settings.workers, memory=settings.memory)
-    if spec.kind == "local":
-        refuse_if_too_large(found.memory, found.largest, machine_layout(spec).memory)
+    memory = worker_memory(request.cluster)
+    if memory:
+        refuse_if_too_large(found.memory, found.largest, memory)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Where tasks are done: a description, the layout, and the connection."""
 
-from mirar_dask.cluster.connection import connect
+from mirar_dask.cluster.connection import connect, worker_memory
 from mirar_dask.cluster.layout import JobLayout, Layout, job_layout, local_layout
 from mirar_dask.cluster.local import machine_layout
 from mirar_dask.cluster.settings import Resolved, resolve
@@ -16,4 +16,5 @@ __all__ = [
     "local_layout",
     "machine_layout",
     "resolve",
+    "worker_memory",
 ]

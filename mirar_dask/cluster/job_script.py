@@ -5,8 +5,8 @@ The one other module that knows dask-jobqueue is `queues`, which submits.
 
 from __future__ import annotations
 
-import inspect
 import shlex
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from mirar_dask.cluster.amounts import clock_text, read_walltime
 from mirar_dask.cluster.certificates import TLS, security_at
 from mirar_dask.cluster.environment import PRELOAD, worker_environment
 from mirar_dask.cluster.layout import JobLayout, job_layout
+from mirar_dask.cluster.options import check_options
 from mirar_dask.cluster.spec import ClusterSpec
-from mirar_dask.errors import ClusterError, UsageError
+from mirar_dask.errors import ClusterError
 
 CLASSES = {
     "slurm": "SLURMCluster",
@@ -38,6 +40,8 @@ WALLTIME = 30 * 60
 OURS = {"cores", "processes", "memory", "walltime", "queue", "project", "account", "interface"}
 OURS |= {"name", "security", "protocol", "python", "local_directory", "scheduler", "loop"}
 OURS |= {"n_workers", "asynchronous", "silence_logs", "job_cls", "scheduler_cls", "nanny"}
+OURS |= {"job_kwargs", "base_class_kwargs", "config_name", "host", "dashboard_address"}
+OURS |= {"extra", "job_extra", "env_extra", "header_skip", "scheduler_options"}
 """Arguments of dask-jobqueue that options of ours stand for, or that are none of a user's."""
 LOGS = "jobs"
 """Folder of what jobs print, in the run's folder."""
@@ -48,7 +52,9 @@ RUN_FOLDER = "RUN_FOLDER"
 def cluster_class(kind: str) -> Any:
     """Return the class of dask-jobqueue for a queue system."""
     try:
-        import dask_jobqueue
+        # Its import makes Ctrl-C end the process at once, and as if all were well.
+        with patch.object(signal, "signal"):
+            import dask_jobqueue
     except ImportError as error:
         raise ClusterError(
             f"--cluster {kind} needs dask-jobqueue; install it: pip install 'mirar-dask[jobqueue]'"
@@ -125,7 +131,7 @@ def job_arguments(spec: ClusterSpec, logs: Path | str) -> dict[str, Any]:
     """
     layout = layout_of(spec)
     said = dict(spec.options)
-    _check_options(spec.kind, said)
+    check_options(spec, _makers(spec.kind), ours=OURS)
     arguments: dict[str, Any] = {
         "cores": layout.processes,
         "processes": layout.processes,
@@ -168,20 +174,11 @@ def _worker_arguments(spec: ClusterSpec, layout: JobLayout) -> list[str]:
     return said
 
 
-def _check_options(kind: str, said: Mapping[str, Any]) -> None:
-    known: set[str] = set()
+def _makers(kind: str) -> list[Any]:
+    """Return what takes the arguments of a cluster and of its jobs."""
     made = cluster_class(kind)
-    for maker in (made, made.job_cls, *made.job_cls.__mro__[1:3], *made.__mro__[1:2]):
-        known |= set(inspect.signature(maker.__init__).parameters)
-    known -= OURS | {"self", "kwargs", "job_kwargs", "base_class_kwargs", "args", "extra"}
-    known -= {"job_extra", "env_extra", "header_skip", "config_name", "host", "dashboard_address"}
-    known.discard("scheduler_options")
-    for name in said:
-        if name not in known:
-            raise UsageError(
-                f"--cluster-option {name} is not known to --cluster {kind}; there are "
-                + ", ".join(sorted(known))
-            )
+    found = (*made.__mro__[:2], *made.job_cls.__mro__[:2])
+    return [maker.__init__ for maker in found]
 
 
 def job_script(spec: ClusterSpec) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirar_dask.cluster.environment import SETTINGS
 from mirar_dask.cluster.layout import Layout, local_layout
+from mirar_dask.cluster.options import check_options
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.forkserver import start_method
 from mirar_dask.paths import MAX_N_CPU_VARIABLE, get_max_n_cpu
@@ -63,7 +64,7 @@ def start_local(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder:
     """
     import dask
     import distributed.utils
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Nanny
 
     from mirar_dask.cluster.certificates import certificates_for, security_at
     from mirar_dask.cluster.dashboard import offer_dashboard
@@ -95,6 +96,7 @@ def start_local(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder:
     }
     if spec.encrypted:
         arguments["security"] = security_at(certificates_for(spec.certificates, folder, stack))
+    check_options(spec, (LocalCluster.__init__, Nanny.__init__), ours=arguments)
     arguments.update(spec.options)
     with _answering_interrupts_alone():
         cluster = LocalCluster(**arguments)

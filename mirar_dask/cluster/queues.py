@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dask
-from dask_jobqueue.core import Job, JobQueueCluster
 from distributed import Client
 from distributed.deploy.spec import ProcessInterface
 
@@ -35,6 +35,9 @@ from mirar_dask.cluster.keeper import FRUITLESS, JobState, Keeper, States
 from mirar_dask.cluster.listening import scheduler_options
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.errors import ClusterError
+
+if TYPE_CHECKING:
+    from dask_jobqueue.core import Job, JobQueueCluster
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from mirar_dask.cluster.dashboard import offer_dashboard
 from mirar_dask.cluster.environment import FAR_SETTINGS, PRELOAD, SETTINGS
 from mirar_dask.cluster.layout import MEMORY_FAR
 from mirar_dask.cluster.listening import scheduler_options
+from mirar_dask.cluster.options import check_options
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.engine.plugin import MEMORY
 from mirar_dask.errors import ClusterError
@@ -64,11 +65,14 @@ def start_ssh(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder: P
         If a host cannot be reached, or its worker does not start.
     """
     try:
-        import asyncssh  # noqa: F401
+        import asyncssh
     except ImportError as error:
         raise ClusterError(
             "--cluster ssh needs asyncssh; install it: pip install 'mirar-dask[ssh]'"
         ) from error
+    check_options(
+        spec, [asyncssh.SSHClientConnectionOptions.prepare, asyncssh.connect], ours=["host"]
+    )
     settings: dict[str, Any] = {**SETTINGS, **FAR_SETTINGS}
     security = None
     if spec.encrypted:

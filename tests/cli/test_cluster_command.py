@@ -83,6 +83,14 @@ def test_a_run_that_cannot_have_its_cluster_ends_before_it_begins(
     assert "there is no 'oarsub' here; run this where jobs are submitted" in said.err
 
 
+def test_an_option_that_this_machine_does_not_know_is_refused(command: Command) -> None:
+    """Those of Dask's own class can be given."""
+    said = command("cluster", "check", "--cluster-option", "nosuch=1")
+    assert said.code == 2
+    assert "nosuch is not known to --cluster local; there are" in said.err
+    assert "worker_dashboard_address" in said.err
+
+
 def test_check_starts_looks_and_stops(command: Command, tmp_path: Path, night: Path) -> None:
     """On this machine too; nothing is left in the folders."""
     out = tmp_path / "out"
@@ -105,3 +113,31 @@ def test_certificates_are_made_once_and_for_us_only(command: Command, tmp_path: 
     again = command("cluster", "certificates", folder)
     assert again.code == 3
     assert "name a new folder" in again.err
+
+
+def test_a_run_keeps_pixels_where_it_is_told(command: Command, night: Path, tmp_path: Path) -> None:
+    """In a folder of its own below the one that was named, and nothing is left there."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    words = ("run", "imager", "--raw", night, "--workers", 1)
+    said = command(*words, "--out", tmp_path / "a", "--cache", scratch)
+    assert said.code == 0, said.err
+    assert list(scratch.iterdir()) == []
+    gone = command(*words, "--out", tmp_path / "b", "--cache", tmp_path / "none")
+    assert gone.code == 2
+    assert "expected on, off, or a folder that is there" in gone.err
+
+
+def test_a_run_without_a_cache_makes_the_same_products(
+    command: Command, night: Path, tmp_path: Path
+) -> None:
+    """Pixels travel with the tasks."""
+    made = []
+    for word in ("on", "off"):
+        out = tmp_path / word
+        words = ("run", "imager", "--raw", night, "--out", out, "--workers", 1)
+        said = command(*words, "--cache", word)
+        assert said.code == 0, said.err
+        made.append(sorted(path.relative_to(out) for path in out.rglob("*.fits")))
+        assert not list(out.rglob("*.npy"))
+    assert made[0] == made[1] != []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import dask
@@ -113,6 +114,16 @@ def test_dasks_own_configuration_says_what_was_not_said() -> None:
     assert spec.prologue == ("module load a", "module load b")
     assert "queue" not in origins
     assert origins["cores"] == "Dask's jobqueue.slurm"
+
+
+def test_ctrl_c_stays_as_it_was() -> None:
+    """dask-jobqueue's import takes it over, to end the process as if all were well."""
+    code = (
+        "import signal; from mirar_dask.cluster.job_script import cluster_class\n"
+        "cluster_class('slurm'); import mirar_dask.cluster.queues\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("walltime", [60, 120, 600, 1800, 86400])

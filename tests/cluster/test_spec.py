@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirar_dask.cluster import ClusterSpec, connect, job_layout, local_layout
+from mirar_dask.cluster import ClusterSpec, connect, job_layout, local_layout, worker_memory
 from mirar_dask.engine import SerialEngine
 from mirar_dask.errors import ClusterError, UsageError
 
@@ -101,6 +101,15 @@ def test_jobs_hold_as_many_workers_as_they_have_cores() -> None:
     assert "10 workers as asked for, 12 in whole jobs" in layout.reason
     adaptive = job_layout(adapt=(0, 9), cores=4)
     assert (adaptive.least, adaptive.most) == (0, 3)
+
+
+def test_what_a_worker_will_have_is_known_before_it_is_started() -> None:
+    """So that a plan that does not fit is refused before jobs are submitted."""
+    assert worker_memory(ClusterSpec.parse("ssh:a", memory="3GB")) == 3 * GB
+    assert worker_memory(ClusterSpec.parse("local", workers=1, memory="3GB")) == 3 * GB
+    assert worker_memory(ClusterSpec.parse("tcp://a:1")) == 0
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    assert worker_memory(ClusterSpec.parse("slurm", cores=8, memory="3GB")) == 3 * GB
 
 
 def test_a_worker_a_core_as_far_as_memory_goes() -> None:

@@ -153,6 +153,28 @@ def test_a_wrong_setting_is_answered_within_seconds(
     assert not list(tmp_path.rglob("*.pem"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_jobs_end_with_the_driver_whatever_ends_it(
+    slurm, raw: Path, tmp_path: Path, pipeline: str, number: signal.Signals
+) -> None:
+    """Cancelled by it, or by themselves where it could do nothing any more."""
+    words = ["run", pipeline, "--raw", str(raw), "--out", str(tmp_path), "--cluster", "slurm"]
+    words += ["--workers", "2", "--memory", "600MB", "--interface", "lo"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "mirar_dask", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as driver:
+        end = time.monotonic() + 60
+        while not list(tmp_path.rglob("reduced/*.fits")) and time.monotonic() < end:
+            time.sleep(0.1)
+        driver.send_signal(number)
+        driver.communicate(timeout=30)
+    assert driver.returncode in (128 + number, -number)
+    end = time.monotonic() + (30 if number == signal.SIGKILL else 3)
+    while slurm.jobs() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert slurm.jobs() == []
+
+
 def test_one_job_holds_driver_and_workers(
     slurm, raw: Path, tmp_path: Path, pipeline: str, oracle: dict[str, Path], same_products
 ) -> None:

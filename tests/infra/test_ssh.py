@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mirar_dask.cluster import ClusterSpec, connect
-from mirar_dask.errors import ClusterError
+from mirar_dask.errors import ClusterError, UsageError
 
 pytestmark = [pytest.mark.ssh, pytest.mark.timeout(200)]
 
@@ -91,6 +91,13 @@ def test_a_host_that_lets_nobody_in_is_named_within_seconds(
     assert time.monotonic() - began < 20
     assert not workers_here()
     assert not list(tmp_path.rglob("*.pem"))
+
+
+def test_an_option_that_ssh_does_not_know_is_refused(sshd, tmp_path: Path) -> None:
+    """With all that it knows."""
+    spec = ClusterSpec.parse("ssh:127.0.0.1", options={"nosuch": 1})
+    with pytest.raises(UsageError, match=r"nosuch is not known .*client_keys"), connect(spec):
+        pass
 
 
 def test_a_python_that_is_not_there_is_named(sshd, tmp_path: Path) -> None:
