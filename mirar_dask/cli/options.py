@@ -190,7 +190,8 @@ def cluster_settings(options: dict[str, Any]) -> dict[str, Any]:
 def may_be_local(options: dict[str, Any]) -> bool:
     """Tell, before anything is read, whether workers are likely to be started on this machine."""
     named = options.get("cluster") or os.environ.get("MIRAR_DASK_CLUSTER")
-    return named == "local" or not (named or options.get("cluster_config"))
+    file = options.get("cluster_config") or os.environ.get("MIRAR_DASK_CLUSTER_CONFIG")
+    return named == "local" or not (named or file)
 
 
 _CLUSTER_NAMES = (

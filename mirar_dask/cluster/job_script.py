@@ -146,7 +146,10 @@ def job_arguments(spec: ClusterSpec, logs: Path | str) -> dict[str, Any]:
             *(f"export {k}={shlex.quote(v)}" for k, v in worker_environment().items()),
             *said.pop("job_script_prologue", ()),
         ],
-        "worker_extra_args": [*_worker_arguments(spec, layout), *said.pop("worker_extra_args", ())],
+        "worker_extra_args": [
+            *_worker_arguments(spec, layout),
+            *said.pop("worker_extra_args", _dask_says(spec.kind, "worker-extra-args")),
+        ],
     }
     if spec.queue:
         arguments["queue"] = spec.queue
@@ -160,6 +163,13 @@ def job_arguments(spec: ClusterSpec, logs: Path | str) -> dict[str, Any]:
     if spec.kind == "lsf":
         arguments["lsf_units"] = said.pop("lsf_units", "mb")  # else it would be asked of LSF
     return arguments | {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
+
+
+def _dask_says(kind: str, key: str) -> list[str]:
+    import dask
+
+    cluster_class(kind)  # reads the YAML
+    return list(dask.config.get(f"jobqueue.{kind}.{key}", None) or [])
 
 
 def _worker_arguments(spec: ClusterSpec, layout: JobLayout) -> list[str]:

@@ -25,6 +25,7 @@ from mirar_dask.cluster.sighting import (
     Finding,
     Order,
     Sighting,
+    compatible,
     first_block,
     judge,
     look,
@@ -95,7 +96,18 @@ def probe(client: Client, order: Order) -> list[Finding]:
             what = _why_silent(answer)
             place = "versions" if "installed" in what else "worker"
             findings.append(Finding(place, what, (_host(address),)))
-    return merged(findings)
+    return merged([*_of_scheduler(client, order), *findings])
+
+
+def _of_scheduler(client: Client, order: Order) -> list[Finding]:
+    """Look at the scheduler's own packages; mirar_dask need not be there."""
+    found = client.get_versions()["scheduler"]["packages"]
+    ours = {name: said for name, said in order.versions if name in ("dask", "distributed")}
+    return [
+        Finding("versions", f"it has {name} {found.get(name)}, the driver {said}", ("scheduler",))
+        for name, said in ours.items()
+        if not compatible(name, said, str(found.get(name)))
+    ]
 
 
 def _host(address: str) -> str:

@@ -178,7 +178,7 @@ def judge(order: Order, sighting: Sighting) -> list[Finding]:
     theirs = dict(sighting.versions)
     for name, ours in order.versions:
         other = theirs.get(name, "none")
-        if not _compatible(name, ours, other):
+        if not compatible(name, ours, other):
             found.append(Finding("versions", f"it has {name} {other}, the driver {ours}", host))
     for place, size in sighting.free:
         if size < MIN_FREE:
@@ -190,7 +190,8 @@ def judge(order: Order, sighting: Sighting) -> list[Finding]:
     return found
 
 
-def _compatible(name: str, ours: str, theirs: str) -> bool:
+def compatible(name: str, ours: str, theirs: str) -> bool:
+    """Tell whether a package of two versions gives the same products."""
     if name in EXACT:
         return ours == theirs
     return ours.split(".")[:2] == theirs.split(".")[:2]

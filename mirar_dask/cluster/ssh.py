@@ -157,7 +157,7 @@ def _why_not(host: str, error: Exception, said: str) -> str:
     reason = " ".join(str(error).split()) or name
     last = [line.strip() for line in said.splitlines() if line.strip()][-1:]
     if name == "PermissionDenied":
-        remedy = "load a key into your agent, or name one: --cluster-option client_keys=FILE"
+        remedy = "load a key (ssh-add), or name one: --cluster-option client_keys=FILE"
     elif name in ("HostKeyNotVerifiable", "KeyExchangeFailed"):
         remedy = "add the host to your known_hosts: ssh to it once"
     elif isinstance(error, OSError | TimeoutError):

@@ -104,8 +104,10 @@ def test_dasks_own_configuration_says_what_was_not_said() -> None:
             "jobqueue.slurm.cores": 8,
             "jobqueue.slurm.memory": "32GB",
             "jobqueue.slurm.job-script-prologue": ["module load a"],
+            "jobqueue.slurm.worker-extra-args": ["--nthreads", "2"],
         }
     ):
+        assert "--nthreads 2" in job_script(ClusterSpec.parse("slurm"))
         spec, origins = with_dask_defaults(
             ClusterSpec.parse("slurm", queue="short", prologue=["module load b"])
         )

@@ -219,8 +219,14 @@ def test_a_running_scheduler_without_the_folders_is_refused(
 ) -> None:
     """`connect` asks its workers too."""
     spec = ClusterSpec.parse(client.scheduler.address)
-    with connect(spec, places=places):
-        pass
+    with connect(spec, places=places) as engine, order_for(places) as order:
+        monkeypatch.setattr(
+            engine.client,
+            "get_versions",
+            lambda: {"scheduler": {"packages": {"dask": "1.0", "distributed": "2.0"}}},
+        )
+        found = probe(engine.client, order)
+    assert [(f.hosts, f.place) for f in found] == [(("scheduler",), "versions")] * 2
     wrong = (*own_versions()[:-1], ("astropy", "99.1"))
     monkeypatch.setattr("mirar_dask.cluster.probe.own_versions", lambda: wrong)
     with pytest.raises(ClusterError, match="it has astropy"), connect(spec, places=places):
