@@ -25,7 +25,6 @@ def test_show_says_what_was_understood_and_who_said_it(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Values with their origin, the layout with its reason, the script; nothing is submitted."""
-    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     monkeypatch.setenv("MIRAR_DASK_CLUSTER_QUEUE", "short")
     path = tmp_path / "site.toml"
     path.write_text("[cluster]\nkind = 'slurm'\nmemory = '4GB'\n")
@@ -46,7 +45,6 @@ def test_show_says_what_was_understood_and_who_said_it(
 
 def test_show_of_a_queue_system_that_we_do_not_run_says_so(command: Command) -> None:
     """Its script is all that was looked at."""
-    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     said = command("cluster", "show", "--cluster", "pbs", "--no-tls")
     assert "pbs is not run by our tests" in said.out
     assert "whoever reaches the scheduler's port can run code as you" in said.out
@@ -76,7 +74,6 @@ def test_a_run_that_cannot_have_its_cluster_ends_before_it_begins(
     command: Command, night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No login node of a queue system: one sentence with the remedy, exit code 3."""
-    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     monkeypatch.setenv("PATH", str(tmp_path))
     said = command("run", "imager", "--raw", night, "--out", tmp_path, "--cluster", "oar")
     assert said.code == 3

@@ -10,9 +10,6 @@ import dask
 import pytest
 
 from mirar_dask.cluster import ClusterSpec
-
-pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
-
 from mirar_dask.cluster.job_script import job_script, lifetimes, with_dask_defaults
 from mirar_dask.errors import UsageError
 

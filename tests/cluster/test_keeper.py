@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
-
 from mirar_dask.cluster.keeper import (
     FRUITLESS,
     GRACE_SECONDS,

@@ -108,7 +108,6 @@ def test_what_a_worker_will_have_is_known_before_it_is_started() -> None:
     assert worker_memory(ClusterSpec.parse("ssh:a", memory="3GB")) == 3 * GB
     assert worker_memory(ClusterSpec.parse("local", workers=1, memory="3GB")) == 3 * GB
     assert worker_memory(ClusterSpec.parse("tcp://a:1")) == 0
-    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     assert worker_memory(ClusterSpec.parse("slurm", cores=8, memory="3GB")) == 3 * GB
 
 

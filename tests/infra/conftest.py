@@ -337,7 +337,6 @@ class Slurm:
 def slurm_daemons() -> Iterator[Slurm]:
     """Start SLURM once for all tests."""
     needs("munged", "slurmctld", "slurmd", "sbatch")
-    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     # A short path: munge's socket has at most 107 characters.
     folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/slurm-XXXXXX"], text=True).strip())
     folder.chmod(0o755)
