@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirar_dask.errors import NothingToDoError, UsageError
 from mirar_dask.paths import (
@@ -21,6 +21,9 @@ from mirar_dask.paths import (
     Roots,
     safe_component,
 )
+
+if TYPE_CHECKING:
+    from mirar_dask.cluster.settings import Resolved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +46,31 @@ class NightSettings:
     """Parameters of steps, ``{"flat.missing": "skip"}``."""
     calibrations: tuple[Path, ...] = ()
     """Folders with frames or masters of other nights."""
-    cluster: str = "local"
-    """Where the work is done: ``serial``, ``threads``, ``local`` or a scheduler's address."""
+    cluster: str | None = None
+    """Where the work is done; None for what environment or file say, else ``local``."""
     workers: int | None = None
     """Number of workers; defaults to ``MAX_N_CPU``, else to what fits the machine."""
     memory: str | None = None
     """Memory of each worker, such as ``4GB``; defaults to what fits the machine."""
+    cluster_settings: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else is said of the cluster: fields of `mirar_dask.cluster.ClusterSpec`."""
+    cluster_config: Path | None = None
+    """TOML file with a table ``[cluster]``."""
+    cache: str = "on"
+    """Where pixels are kept between tasks: ``on`` (the run's folder), ``off``, or a folder."""
     memory_check: bool = True
     """Whether a plan whose largest task does not fit is refused."""
     fail_fast: bool = False
     """Whether the first failure ends the run."""
+
+    def resolve_cluster(self, environment: Mapping[str, str] = os.environ) -> Resolved:
+        """Decide where the work is done, from what was asked for, environment and file."""
+        from mirar_dask.cluster.settings import resolve
+
+        said = {"kind": self.cluster, "workers": self.workers, "memory": self.memory}
+        return resolve(
+            {**said, **self.cluster_settings}, environment=environment, config=self.cluster_config
+        )
 
 
 @dataclass(frozen=True)
@@ -159,6 +177,32 @@ def parse_parameters(assignments: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"--set names {name} twice; keep one of them")
         parameters[name] = value
     return parameters
+
+
+def cache_folder(cache: str, run_id: str, default: Path) -> Path | None:
+    """Return the folder of a run's cache; None if there is to be none.
+
+    Parameters
+    ----------
+    cache : str
+        ``on``, ``off``, or a folder that all workers see.
+    run_id : str
+        Name of the run, which gets a folder of its own there.
+    default : Path
+        The folder if the cache is just on.
+
+    Examples
+    --------
+    >>> cache_folder("off", "r1", Path("run/cache")) is None
+    True
+    """
+    word = cache.strip().lower()
+    if word in ("on", "off"):
+        return default if word == "on" else None
+    folder = Path(cache).expanduser().absolute()
+    if not folder.is_dir():
+        raise UsageError(f"--cache {cache}: expected on, off, or a folder that is there")
+    return folder / run_id
 
 
 def check_raw_folder(folders: NightFolders) -> None:

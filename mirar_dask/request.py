@@ -12,6 +12,7 @@ from mirar_dask.config import NightFolders, NightSettings, check_raw_folder, res
 from mirar_dask.errors import NothingToDoError, UsageError
 
 if TYPE_CHECKING:
+    from mirar_dask.cluster.spec import ClusterSpec
     from mirar_dask.pipelines.base_pipeline import Pipeline
     from mirar_dask.processors.base_processor import BaseProcessor
 
@@ -33,12 +34,20 @@ class NightOptions(TypedDict, total=False):
     """Parameters of steps, ``{"flat.missing": "skip"}``."""
     calibrations: Iterable[str | Path]
     """Folders with calibration frames or masters of other nights."""
-    cluster: str
-    """``serial``, ``threads``, ``local`` (default) or the address of a Dask scheduler."""
+    cluster: str | None
+    """``local`` (default), ``serial``, ``threads``, the address of a Dask scheduler, a scheduler
+    file, ``slurm`` or another queue system, ``ssh:HOST,HOST``."""
     workers: int | None
     """Number of workers to start; by default what suits the machine."""
     memory: str | None
     """Memory of each worker, such as ``4GB``; by default what suits the machine."""
+    cluster_settings: Mapping[str, Any]
+    """The other options of a cluster, ``{"queue": "short", "walltime": "2h"}``: fields of
+    `mirar_dask.cluster.ClusterSpec`."""
+    cluster_config: str | Path | None
+    """TOML file with a table ``[cluster]``."""
+    cache: str
+    """Where pixels are kept between tasks: ``on`` (default), ``off``, or a shared folder."""
     memory_check: bool
     """Whether a plan whose largest task does not fit is refused (default)."""
     fail_fast: bool
@@ -65,7 +74,7 @@ def request_night(
         If the night has no frames.
     """
     values: dict[str, Any] = dict(options)
-    for name in ("raw", "out", "instrument"):
+    for name in ("raw", "out", "instrument", "cluster_config"):
         if values.get(name) is not None:
             values[name] = Path(values[name])
     chosen = values.pop("configuration", "default")
@@ -85,6 +94,7 @@ class Request:
     settings: NightSettings
     pipeline: Pipeline
     folders: NightFolders
+    cluster: ClusterSpec
 
     @property
     def title(self) -> str:
@@ -105,6 +115,7 @@ def prepare(settings: NightSettings) -> Request:
     from mirar_dask.paths import use_roots
     from mirar_dask.registry import load_pipeline
 
+    cluster = settings.resolve_cluster().spec
     kind = load_pipeline(settings.pipeline)
     folders = resolve_folders(settings, pipeline=kind.name)
     with use_roots(folders.roots):
@@ -113,7 +124,7 @@ def prepare(settings: NightSettings) -> Request:
             steps = pipeline.set_configuration(name)
             if name == settings.configurations[0]:
                 _check_frames(steps, folders)
-    return Request(settings, pipeline, folders)
+    return Request(settings, pipeline, folders, cluster)
 
 
 def _create(kind: type[Pipeline], settings: NightSettings, night: str) -> Pipeline:

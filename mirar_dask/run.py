@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from mirar_dask.config import check_output_folder
+from mirar_dask.config import cache_folder, check_output_folder
 from mirar_dask.request import NightOptions, Request, request_night
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def reduce_night(
         Each is called with every event of the run.
     **options
         ``raw``, ``night``, ``out``, ``configuration``, ``instrument``, ``parameters``,
-        ``calibrations``, ``cluster``, ``workers``, ``memory``, ``memory_check``, ``fail_fast``:
-        see `mirar_dask.request.NightOptions`.
+        ``calibrations``, ``cluster``, ``workers``, ``memory``, ``cluster_settings``,
+        ``cluster_config``, ``cache``, ``memory_check``, ``fail_fast``: see
+        `mirar_dask.request.NightOptions`.
 
     Returns
     -------
@@ -104,15 +105,13 @@ def plan_request(request: Request) -> Plan:
 
 
 def _refuse_if_too_large(request: Request, found: Plan) -> None:
-    """Refuse a plan whose largest task does not fit the workers that would be started here."""
-    from mirar_dask.cluster import ClusterSpec
-    from mirar_dask.cluster.connection import machine_layout
+    """Refuse a plan whose largest task does not fit the workers that would be started."""
+    from mirar_dask.cluster import worker_memory
     from mirar_dask.engine.memory import refuse_if_too_large
 
-    settings = request.settings
-    spec = ClusterSpec.parse(settings.cluster, workers=settings.workers, memory=settings.memory)
-    if spec.kind == "local":
-        refuse_if_too_large(found.memory, found.largest, machine_layout(spec).memory)
+    memory = worker_memory(request.cluster)
+    if memory:
+        refuse_if_too_large(found.memory, found.largest, memory)
 
 
 @dataclass
@@ -167,7 +166,9 @@ def run_request(
     NothingToDoError
         If no frame could be read.
     """
-    from mirar_dask.cluster import ClusterSpec, connect
+    from mirar_dask.cluster import connect
+    from mirar_dask.cluster.places import Places
+    from mirar_dask.data.cache import CachePlace, use_place
     from mirar_dask.engine.journal import Journal
     from mirar_dask.engine.types import RunSettings
     from mirar_dask.errors import ErrorStack
@@ -177,8 +178,12 @@ def run_request(
     from mirar_dask.paths import use_roots
 
     settings, folders, pipeline = request.settings, request.folders, request.pipeline
-    spec = ClusterSpec.parse(settings.cluster, workers=settings.workers, memory=settings.memory)
+    spec = request.cluster
     check_output_folder(folders)
+    if spec.kind == "slurm-runner":
+        from mirar_dask.cluster.runner import serve_unless_first
+
+        serve_unless_first(spec, folders.output)
     started, began = datetime.now(UTC), time.perf_counter()
     since = began if since is None else since
     run_id = run_folder.new_run_id(started)
@@ -198,14 +203,18 @@ def run_request(
         journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
         (folder / run_folder.PLAN).write_text(json.dumps(plan.to_json(), indent=1) + "\n")
         say("starting workers" if spec.kind == "local" else "connecting")
-        engine = stack.enter_context(connect(spec))
+        cache = cache_folder(settings.cache, run_id, folder / run_folder.CACHE)
+        if cache is None:
+            stack.enter_context(use_place(CachePlace(None, "")))
+        places = Places(folders.raw, folder, cache)
+        engine = stack.enter_context(connect(spec, folder=folder, places=places))
         _run_configurations(
             engine,
             request,
             RunSettings(
                 run_id=run_id,
                 roots=folders.roots,
-                cache_dir=folder / run_folder.CACHE,
+                cache_dir=cache,
                 fail_fast=settings.fail_fast,
                 listeners=(journal, account, *map(_contained, listeners)),
                 adapt=pipeline.adapt,
@@ -222,7 +231,7 @@ def run_request(
         pipeline=pipeline.name,
         night=folders.night,
         configurations=settings.configurations,
-        cluster=settings.cluster,
+        cluster=spec.name,
         workers=account.workers,
         started=started,
         seconds=seconds,

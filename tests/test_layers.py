@@ -48,6 +48,11 @@ ALLOWED_AT_MODULE_LEVEL = {0: set[str](), 1: NUMERIC, 2: NUMERIC, 3: NUMERIC, 4:
 MAY_IMPORT_DASK = {"engine", "cluster", "config"}
 MADE_OF_DASK = {
     "cluster/dashboard.py",
+    "cluster/keeper.py",
+    "cluster/probe.py",
+    "cluster/queues.py",
+    "cluster/reach.py",
+    "cluster/ssh.py",
     "engine/driver.py",
     "engine/flights.py",
     "engine/lazy.py",

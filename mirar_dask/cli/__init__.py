@@ -5,6 +5,7 @@ so that ``mirar-dask --help`` answers at once.
 """
 
 from mirar_dask.cli.app import app, command, main
+from mirar_dask.cli.cluster import cluster
 from mirar_dask.cli.demo import demo
 from mirar_dask.cli.pipelines import pipelines
 from mirar_dask.cli.plan import plan
@@ -14,5 +15,5 @@ from mirar_dask.cli.simulate import simulate
 
 __all__ = ["app", "command", "main"]
 
-for _command in (demo, simulate, run, plan, pipelines, processors):
+for _command in (demo, simulate, run, plan, pipelines, processors, cluster):
     app.add_command(_command)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirar_dask.cli.app import verbosity_option
-from mirar_dask.cli.options import night_options, settings_from
+from mirar_dask.cli.options import may_be_local, night_options, settings_from
 from mirar_dask.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run(
     Exit codes: 0 all well, caveats included; 1 something failed; 2 wrong usage; 3 nothing could
     be done.
     """
-    if options.get("cluster") in (None, "local") and not dry_run:
+    if may_be_local(options) and not dry_run:
         from mirar_dask.forkserver import start_early
 
         start_early()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirar_dask.cluster import ClusterSpec, connect, local_layout
+from mirar_dask.cluster import ClusterSpec, connect, job_layout, local_layout, worker_memory
 from mirar_dask.engine import SerialEngine
 from mirar_dask.errors import ClusterError, UsageError
 
@@ -21,6 +21,8 @@ GB = 10**9
         ("local", "local", ""),
         ("tcp://10.0.0.1:8786", "address", "tcp://10.0.0.1:8786"),
         ("tls://host:8786", "address", "tls://host:8786"),
+        ("ssh:a,b", "ssh", ""),
+        ("slurm", "slurm", ""),
     ],
 )
 def test_the_option_is_read(text: str, kind: str, target: str) -> None:
@@ -46,6 +48,19 @@ def test_a_scheduler_file_is_a_path(tmp_path: Path) -> None:
         ("serial", {"workers": 4}, "serial run has one"),
         ("local", {"memory": "many"}, "such as 2GB"),
         ("local", {"memory": "1MB"}, "256 MiB"),
+        ("slurm", {"walltime": "30"}, "such as 2h"),
+        ("slurm", {"walltime": "5s"}, "at least a minute"),
+        ("slurm", {"adapt": "9:1"}, "MIN <= MAX"),
+        ("slurm", {"adapt": "many"}, "expected MIN:MAX"),
+        ("local", {"queue": "short"}, "--queue with --cluster local: leave it out"),
+        ("local", {"adapt": "0:9"}, "give --workers N"),
+        ("threads", {"python": "python3"}, "--python with --cluster threads"),
+        ("tcp://a:1", {"workers": 3}, "whoever started that scheduler's workers"),
+        ("ssh", {}, "ssh:host1,host2"),
+        ("slurm", {"hosts": "a,b"}, "only ssh has hosts"),
+        ("slurm", {"tls": False, "certificates": "d"}, "contradict each other"),
+        ("slurm-runner", {"workers": 3}, "the job that srun runs in has it"),
+        ("htcondor", {"walltime": "2h"}, "--walltime with --cluster htcondor"),
     ],
 )
 def test_nonsense_is_one_sentence(text: str, options: dict[str, object], word: str) -> None:
@@ -58,6 +73,42 @@ def test_memory_is_read_in_the_usual_units() -> None:
     """Decimal and binary."""
     assert ClusterSpec.parse("local", memory="2GB").memory == 2 * GB
     assert ClusterSpec.parse("local", memory="512 MiB").memory == 512 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("90min", 5400), ("2h", 7200), ("1d", 86400), ("1-01:00:01", 90001)],
+)
+def test_walltime_is_read_in_the_usual_forms(text: str, seconds: int) -> None:
+    """With a unit, or as a clock; a bare number means something else to each queue system."""
+    assert ClusterSpec.parse("slurm", walltime=text).walltime == seconds
+
+
+@pytest.mark.parametrize("kind", ["slurm", "ssh:a", "pbs", "slurm-runner"])
+def test_kinds_that_span_hosts_are_encrypted(kind: str) -> None:
+    """Unless that is switched off; connections within this machine are not."""
+    assert ClusterSpec.parse(kind).encrypted
+    assert not ClusterSpec.parse(kind, tls=False).encrypted
+    assert not ClusterSpec.parse("local").encrypted
+    assert ClusterSpec.parse("local", tls=True).encrypted
+
+
+def test_jobs_hold_as_many_workers_as_they_have_cores() -> None:
+    """Whole jobs are asked for, with the memory of their workers and something beside."""
+    layout = job_layout(workers=10, cores=4, memory=2 * GB)
+    assert (layout.least, layout.most, layout.processes) == (3, 3, 4)
+    assert 8 * GB < layout.job_memory < 9 * GB
+    assert "10 workers as asked for, 12 in whole jobs" in layout.reason
+    adaptive = job_layout(adapt=(0, 9), cores=4)
+    assert (adaptive.least, adaptive.most) == (0, 3)
+
+
+def test_what_a_worker_will_have_is_known_before_it_is_started() -> None:
+    """So that a plan that does not fit is refused before jobs are submitted."""
+    assert worker_memory(ClusterSpec.parse("ssh:a", memory="3GB")) == 3 * GB
+    assert worker_memory(ClusterSpec.parse("local", workers=1, memory="3GB")) == 3 * GB
+    assert worker_memory(ClusterSpec.parse("tcp://a:1")) == 0
+    assert worker_memory(ClusterSpec.parse("slurm", cores=8, memory="3GB")) == 3 * GB
 
 
 def test_a_worker_a_core_as_far_as_memory_goes() -> None:
@@ -78,7 +129,7 @@ def test_serial_needs_no_dask() -> None:
 
 def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the remedy, within seconds."""
-    monkeypatch.setattr("mirar_dask.cluster.connection.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("mirar_dask.cluster.reach.CONNECT_SECONDS", 1)
     with (
         pytest.raises(ClusterError, match="dask scheduler"),
         connect(ClusterSpec.parse("tcp://127.0.0.1:1")),
