@@ -84,14 +84,6 @@ def test_packs_follow_what_images_take_and_shrink_towards_the_end() -> None:
     assert packing.size((1,), waiting=1, nbytes=1) == 1
 
 
-def test_what_is_only_guessed_is_tried_in_smaller_packs() -> None:
-    """Nobody knows yet how long an image takes; a first task of minutes would be too long."""
-    packing = Packing(slots=200, seconds=1.0)
-    assert packing.size((1,), waiting=1600, nbytes=1) == 1
-    packing.learn((1,), 100, 1.0)
-    assert packing.size((1,), waiting=1600, nbytes=1) == 4
-
-
 def test_many_workers_get_longer_tasks() -> None:
     """One scheduler hears of the end of every task: not more than some tens a second."""
     packing = Packing(slots=200, seconds=1.0)
