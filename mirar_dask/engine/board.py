@@ -67,6 +67,11 @@ class TaskBoard:
         return not self._landings
 
     @property
+    def load(self) -> int:
+        """Number of tasks that wait or are under way."""
+        return len(self._landings)
+
+    @property
     def urgency(self) -> int | None:
         """Urgency of the most urgent task that waits."""
         return -self._queue[0][0] if self._queue else None

@@ -103,7 +103,8 @@ class ContextTasks:
             return
         master = MasterWork(wanted.step, frames, scales, (), path, state.name)
         rows = frames[0].shape[0]
-        edges = self.packing.bands(rows, sum(frame.nbytes for frame in frames))
+        nbytes = sum(frame.nbytes for frame in frames)
+        edges = self.packing.bands(rows, nbytes, self.board.load)
         if len(edges) < 3:
             self._finish(wanted, master)
             return

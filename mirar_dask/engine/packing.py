@@ -15,9 +15,12 @@ TASKS_A_SECOND = 50
 """More tasks in a second than this are a burden for driver and scheduler (4 ms each)."""
 SECONDS_A_BYTE = 2e-9
 """First guess for one image: a read, three arithmetic steps and a write of 16 MB take 35 ms."""
-BYTES_WORTH_A_BAND = 128 << 20
-"""Frames of a master are divided among tasks only where each gets at least so many bytes: less
-are combined sooner than bands are written, read again and joined."""
+BYTES_WORTH_A_BAND = 48 << 20
+"""Frames of a master are divided among tasks only where each gets so many bytes: less are combined
+sooner than bands are written, read again and joined."""
+
+BYTES_OF_A_SECOND = 1 << 30
+"""So much is combined in about a second."""
 
 
 class Packing:
@@ -61,7 +64,19 @@ class Packing:
         fair_share = math.ceil(waiting / (2 * self.slots))
         return max(1, min(by_time, fair_share))
 
-    def bands(self, rows: int, nbytes: int) -> list[int]:
-        """Choose the edges of the bands of rows in which the frames of a master are combined."""
-        n = max(1, min(self.slots, rows, nbytes // BYTES_WORTH_A_BAND))
+    def bands(self, rows: int, nbytes: int, busy: int = 0) -> list[int]:
+        """Choose the edges of the bands of rows in which the frames of a master are combined.
+
+        Parameters
+        ----------
+        rows : int
+            Of the master.
+        nbytes : int
+            Bytes of all frames as floats.
+        busy : int
+            Number of other tasks that wait or are under way: small bands pay where slots would be
+            idle, bands of a second and more always.
+        """
+        idle = min(self.slots - busy, nbytes // BYTES_WORTH_A_BAND)
+        n = max(1, min(rows, max(idle, min(self.slots, nbytes // BYTES_OF_A_SECOND))))
         return [round(rows * i / n) for i in range(n + 1)]

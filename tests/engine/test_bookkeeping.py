@@ -146,3 +146,12 @@ def test_contexts_travel_as_paths() -> None:
     np.testing.assert_array_equal(back["a"][0], value["a"][0])
     assert back["b"][0] == "text"
     assert not back["b"][1].flags.writeable
+
+
+def test_small_masters_are_divided_where_workers_would_be_idle_large_ones_always() -> None:
+    """Others wait for a large one, whatever else there is to do."""
+    packing = Packing(slots=4)
+    small, large = 256 << 20, 8 << 30
+    assert [len(packing.bands(2048, small, busy)) - 1 for busy in (0, 2, 3, 9)] == [4, 2, 1, 1]
+    assert [len(packing.bands(2048, large, busy)) - 1 for busy in (0, 9)] == [4, 4]
+    assert packing.bands(2048, 1 << 20) == [0, 2048]
