@@ -7,7 +7,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mirar_dask.data.cache import CachePlace
 from mirar_dask.data.metering import counted_as
@@ -84,6 +87,8 @@ class Bench:
     memory: int = 0
     """Bytes that a task and the masters kept from others may fill; 0 where there is no limit."""
     contexts: ContextCache = field(init=False)
+    last_band: tuple[Path, np.ndarray] | None = field(default=None, init=False)
+    """Band of a master that was made last, and its file: who joins it here need not read it."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Bench, (self.steps, self.roots, self.place, self.budget, self.memory)

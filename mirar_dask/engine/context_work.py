@@ -28,7 +28,10 @@ def do_band(work: BandWork, bench: Bench) -> Outcome:
     """Combine some rows of the frames of a master."""
     start = time.perf_counter()
     files: list[Path] = []
-    packed = pack(_combine(work, bench, slice(work.start, work.stop)), files)
+    band = _combine(work, bench, slice(work.start, work.stop))
+    packed = pack(band, files)
+    if isinstance(packed, PackedArray):
+        bench.last_band = packed.pixels.path, band
     seconds = time.perf_counter() - start
     return Outcome(context=packed, times=(StepTime(work.step, seconds, 0),), files=tuple(files))
 
@@ -39,7 +42,7 @@ def do_master(work: MasterWork, bench: Bench) -> Outcome:
     assert isinstance(step, ProcessorWithCache)
 
     def make() -> Image:
-        data = _join(work.bands) if work.bands else _combine(work, bench)
+        data = _join(work.bands, bench) if work.bands else _combine(work, bench)
         frames = ImageBatch([frame.open() for frame in work.frames])
         master = step.keep_master(step.finish_master(frames, data), work.path)
         if step.write_to_cache and step.overwrite:
@@ -54,17 +57,21 @@ def do_master(work: MasterWork, bench: Bench) -> Outcome:
     return _context(step, work.step, make, keep_here)
 
 
-def _join(bands: Sequence[Any]) -> np.ndarray:
+def _join(bands: Sequence[Any], bench: Bench) -> np.ndarray:
     """Read the bands of a master, one after the other, to where they belong."""
     if not all(isinstance(band, PackedArray) for band in bands):
         return np.concatenate([unpack(band) for band in bands])
     pixels = [band.pixels for band in bands]
     rows = sum(each.shape[0] for each in pixels)
     data = np.empty((rows, *pixels[0].shape[1:]), pixels[0].dtype)
+    known, bench.last_band = bench.last_band, None
     start = 0
     for each in pixels:
         stop = start + each.shape[0]
-        each.read_into(data[start:stop])
+        if known is not None and known[0] == each.path:
+            data[start:stop] = known[1]
+        else:
+            each.read_into(data[start:stop])
         start = stop
     return data
 

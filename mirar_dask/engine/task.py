@@ -44,6 +44,8 @@ def execute(bench: Bench, task: Task) -> Outcome:
         Always: what fails is in its records.
     """
     start = time.perf_counter()
+    if not isinstance(task.work, MasterWork):
+        bench.last_band = None
     bench.make_room(task.memory, getattr(task.work, "contexts", ()))
     with (
         use_roots(bench.roots),
