@@ -192,7 +192,7 @@ def cluster(workers: int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster, Worker
 
-    from mirar_dask.cluster.connection import SETTINGS as OURS
+    from mirar_dask.cluster.environment import SETTINGS as OURS
     from mirar_dask.engine.driver import DaskEngine
 
     class RarelyHeard(Worker):  # type: ignore[misc]
