@@ -237,7 +237,7 @@ def _on_batch(steps: list[Any], paths: list[Path], n: int, work: Path) -> None:
 def whole_night(work: Path, size: int) -> dict[str, Any]:
     """Reduce the largest night by the command with 2 GB a worker, and ask for far too little."""
     raw, output = simulated(work, size), work / "memory-output"
-    command = [shutil.which("mirar-dask") or "mirar-dask", "run", "imager", "-c", "reduce"]
+    command = [sys.executable, "-m", "mirar_dask", "run", "imager", "-c", "reduce"]
     command += ["--raw", str(raw), "--out", str(output), "--workers", "2", "--memory"]
     log = work / "memory-night.log"
     shutil.rmtree(output, ignore_errors=True)
