@@ -164,6 +164,13 @@ class BatchGraph:
         self._full_leaves = []
         return found
 
+    def is_awaited(self, position: int) -> bool:
+        """Whether other steps wait for the batch, or group, that an image will be in."""
+        number = self._leaf_of.get(position)
+        if number is None:
+            return False
+        return self.expansion.leaves[number].next_step < len(self.steps)
+
     def pending_keys(self) -> set[Any] | None:
         """Keys, at the regroup behind, of images still on their way; None if not all are known."""
         keys: set[Any] = set()

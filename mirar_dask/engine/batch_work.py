@@ -41,7 +41,7 @@ def do_batch(work: BatchWork, bench: Bench) -> Outcome:
     """Take one batch through a step and those behind it that need nothing from elsewhere."""
     watch = Stopwatch()
     records: list[Record] = []
-    rows: list[tuple[int, tuple[Row, ...]]] = []
+    rows: list[tuple[int, int, tuple[Row, ...]]] = []
     dataset: list[DataBatch] = [work.batch.open()]
     place = work.step
     while place < work.stop and dataset:
@@ -93,14 +93,14 @@ def _one_step(
     place: int,
     dataset: list[DataBatch],
     records: list[Record],
-    rows: list[tuple[int, tuple[Row, ...]]],
+    rows: list[tuple[int, int, tuple[Row, ...]]],
 ) -> list[DataBatch]:
     kept = []
     for batch in dataset:
         done = step.process(batch)
         records += done.records
         if done.rows:
-            rows.append((place, tuple(done.rows)))
+            rows.append((place, 0, tuple(done.rows)))
         if done.batch is not None:
             kept.append(done.batch)
     if sees_all_batches(step):

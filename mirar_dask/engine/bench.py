@@ -14,6 +14,7 @@ import numpy as np
 
 from mirar_dask.data.cache import CachePlace
 from mirar_dask.data.metering import counted_as
+from mirar_dask.engine.pack import Pack
 from mirar_dask.engine.travel import size_of, unpack
 from mirar_dask.errors import ProcessorError
 from mirar_dask.paths import Roots
@@ -90,6 +91,9 @@ class Bench:
     last_band: tuple[Path, np.ndarray] | None = field(default=None, init=False)
     """Band of a master that was made last, and its file: who joins it here need not read it."""
 
+    packs: dict[int, Pack] = field(default_factory=dict, init=False)
+    """Of the tasks under way, by their numbers."""
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Bench, (self.steps, self.roots, self.place, self.budget, self.memory)
 
@@ -116,6 +120,19 @@ def lay_out(run_id: str, bench: Bench) -> None:
 def clear_away(run_id: str) -> None:
     """Forget a run."""
     _benches.pop(run_id, None)
+
+
+def give_back(run_id: str, numbers: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """Take half of the images that these tasks have not begun from them; what the driver asks for.
+
+    Returns
+    -------
+    dict
+        Positions of the images by number of the task, for those that are done by this process.
+    """
+    bench = _benches.get(run_id)
+    packs = {} if bench is None else bench.packs  # without a bench the run is over
+    return {n: pack.give_back(0.5) for n in numbers if (pack := packs.get(n)) is not None}
 
 
 def find_bench(run_id: str) -> Bench:

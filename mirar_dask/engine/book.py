@@ -32,19 +32,9 @@ class RunBook:
             for handle in bunch.members:
                 self.ledger.drop(handle.files)
 
-    def take_rows(self, outcome: Outcome, order: Order, place: int = 0) -> None:
-        """Keep the rows of an outcome, which belong to the batch with this place in the night.
-
-        Parameters
-        ----------
-        outcome : Outcome
-            What came back.
-        order : Order
-            Place of its batch.
-        place : int
-            Place within the batch of the first image that it concerns.
-        """
-        for step, rows in outcome.rows:
+    def take_rows(self, outcome: Outcome, order: Order) -> None:
+        """Keep the rows of an outcome, which belong to the batch with this place in the night."""
+        for step, place, rows in outcome.rows:
             self._rows.append((step, order, place, rows))
 
     def tables(self) -> dict[int, list[Row]]:

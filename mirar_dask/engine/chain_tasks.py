@@ -7,7 +7,7 @@ next task is decided when a worker is free for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -90,10 +90,32 @@ class ChainTasks:
         pool = self._next_pool()
         return None if pool is None else pool.urgency
 
+    @property
+    def awaited(self) -> bool:
+        """Whether other steps wait for the whole batch of the next task."""
+        pool = self._next_pool()
+        return pool is not None and _is_awaited(self._pools[pool][0])
+
     def add(self, leg: Leg) -> None:
         """Let a leg wait for a task."""
         self._pools.setdefault(_Pool.of(leg), []).append(leg)
         self._waiting += 1
+
+    def take_back(self, number: int, positions: Sequence[int]) -> None:
+        """Let images wait again that a task under way has not begun and gave back.
+
+        A task that has ended meanwhile, or was lost, has left them already.
+        """
+        share = self._shares.get(number)
+        if share is not None:
+            self._put_back([share.legs.pop(position) for position in positions])
+
+    def _put_back(self, legs: Sequence[Leg]) -> None:
+        """Let legs wait again that a task gave back, before all others of their kind."""
+        if legs and not self.board.stopped:
+            pool = _Pool.of(legs[0])
+            self._pools[pool] = [*legs, *self._pools.get(pool, [])]
+            self._waiting += len(legs)
 
     def stop(self) -> None:
         """Forget the legs that wait."""
@@ -108,7 +130,8 @@ class ChainTasks:
         legs = self._pools[pool]
         graph, places = legs[0].graph, _places(pool.links)
         nbytes = _float_bytes(legs[0])
-        n = self.packing.size(places, self._waiting, nbytes)
+        awaited = _is_awaited(legs[0])
+        n = self.packing.size(places, self._waiting, nbytes, awaited=awaited)
         taken, rest = legs[:n], legs[n:]
         self._waiting -= len(taken)
         if rest:
@@ -126,7 +149,7 @@ class ChainTasks:
         like = Task(
             label=self.board.label(places or pool.measures),
             number=-1,
-            work=ChainWork(pool.links, (), contexts),
+            work=ChainWork(pool.links, (), contexts, self.packing.patience),
             names=(),
             memory=memory.of_chain(
                 nbytes if self._reads_pixels(pool, taken[0]) else 0,
@@ -154,6 +177,7 @@ class ChainTasks:
         return [
             self._begin(_Share(graph, {item.position: legs[item.position]}), (item,), task)
             for item in work.items
+            if item.position in legs  # it may have given others back
         ]
 
     def _next_pool(self) -> _Pool | None:
@@ -179,20 +203,28 @@ class ChainTasks:
     def _absorb(self, task: Task, outcome: Outcome) -> None:
         graph, legs = self._shares.pop(task.number)
         assert isinstance(task.work, ChainWork)
-        self.packing.learn(_places(task.work.links), len(legs), outcome.seconds)
+        left = [legs.pop(position) for position in outcome.left if position in legs]
+        self.packing.learn(task.work.places, len(legs), outcome.seconds)
         for position, leg in legs.items():
             scales = {step: s for (p, step), s in outcome.scales.items() if p == position}
             image = outcome.images.get(position)
             graph.absorb_leg(leg, image, scales, outcome.failed_after.get(position, 0))
-        self.book.take_rows(outcome, graph.order, min(legs))
+        self._put_back(left)
+        self.book.take_rows(outcome, graph.order)
         self.touch(graph)
 
     def _lose(self, task: Task, reason: str) -> None:
         graph, legs = self._shares.pop(task.number)
-        self.book.records.append(Record(task.names, Status.LOST, task.label, reason))
+        members = [graph.batch.members[position] for position in legs]
+        names = tuple(dict.fromkeys(name for member in members for name in member.names))
+        self.book.records.append(Record(names, Status.LOST, task.label, reason))
         for leg in legs.values():
             graph.absorb_leg(leg, None, {})
         self.touch(graph)
+
+
+def _is_awaited(leg: Leg) -> bool:
+    return leg.graph.is_awaited(leg.position)
 
 
 def _places(links: tuple[Link, ...]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.engine.bench import Bench
+from mirar_dask.engine.pack import Pack
 from mirar_dask.engine.stopwatch import Stopwatch
 from mirar_dask.engine.travel import pack_image
 from mirar_dask.engine.types import ChainItem, ChainWork, Outcome
@@ -23,12 +24,30 @@ from mirar_dask.processors.base_processor import (
 )
 
 
-def do_chain(work: ChainWork, bench: Bench) -> Outcome:
-    """Take images through their links; each fails alone."""
+def do_chain(work: ChainWork, bench: Bench, number: int) -> Outcome:
+    """Take images through their links; each fails alone.
+
+    Images that are not begun in time are left; the driver may ask for others back meanwhile.
+
+    Parameters
+    ----------
+    work : ChainWork
+        Images and links.
+    bench : Bench
+        Where it is done.
+    number : int
+        Number of the task, by which the driver asks.
+    """
+    pack = bench.packs[number] = Pack(work.items, work.seconds)
     contexts = {name: bench.contexts.get(name, packed) for name, packed in work.contexts.items()}
     chain = _Chain(work, bench, contexts)
-    for item in work.items:
-        chain.do(item)
+    try:
+        for item in pack:
+            chain.do(item)
+    finally:
+        bench.packs.pop(number, None)
+    done = {*chain.images, *chain.failed_after}
+    chain.left = tuple(p for item in work.items if (p := item.position) not in done)
     return chain.outcome()
 
 
@@ -44,8 +63,10 @@ class _Chain:
     scales: dict[tuple[int, int], float] = field(default_factory=dict)
     failed_after: dict[int, int] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
-    rows: dict[int, list[Row]] = field(default_factory=dict)
+    rows: dict[tuple[int, int], list[Row]] = field(default_factory=dict)
+    """By (step, position)."""
     files: list[Path] = field(default_factory=list)
+    left: tuple[int, ...] = ()
 
     def do(self, item: ChainItem) -> None:
         """Take one image through the links, measure it and pack it."""
@@ -83,7 +104,7 @@ class _Chain:
             if image is None:
                 return done, None
             if found := step.collect_rows(ImageBatch([image]), self.records):
-                self.rows.setdefault(link.step, []).extend(found)
+                self.rows.setdefault((link.step, item.position), []).extend(found)
         return len(self.work.links), image
 
     def _measure(self, step: BaseProcessor, image: Image) -> float:
@@ -101,9 +122,10 @@ class _Chain:
         return Outcome(
             images=self.images,
             failed_after=self.failed_after,
+            left=self.left,
             scales=self.scales,
             records=tuple(self.records),
-            rows=tuple((step, tuple(found)) for step, found in self.rows.items()),
+            rows=tuple((*place, tuple(found)) for place, found in self.rows.items()),
             times=self.watch.times(),
             files=tuple(self.files),
         )

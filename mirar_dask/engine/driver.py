@@ -23,7 +23,7 @@ from mirar_dask.data.cache import use_place
 from mirar_dask.engine import memory
 from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.collecting import seldom
-from mirar_dask.engine.flights import Flight, Flights, Landed
+from mirar_dask.engine.flights import Flight, Flights, GivenBack, Landed
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.places import RunPlace
@@ -182,7 +182,7 @@ class _Run:
         self.note(flow.records[self.announced :])
         self.announced = len(flow.records)
 
-    def _wait(self) -> list[Landed] | None:
+    def _wait(self) -> list[Landed | GivenBack] | None:
         """Wait for tasks that came back; None once there is no hope that one will."""
         while True:
             landed = self.flights.landed(timeout=1.0)
@@ -216,12 +216,15 @@ class _Run:
         again, self.suspects = self.suspects[:room], self.suspects[room:]
         window = threads if careful else threads + AHEAD * self.workers.number
         handed = list(again)
-        while len(self.flights) + len(handed) < window:
-            task = flow.next_task()
+        while (out := len(self.flights) + len(handed)) < window:
+            flow.packing.free = max(0, threads - out)
+            task = flow.next_task() if flow.packing.free or flow.may_queue else None
             if task is None:
                 break
             handed.append(Flight(task, 0))
         self._send(handed)
+        if (idle := threads - len(self.flights)) > 0:
+            self.flights.ask_back(idle, flow.packing)
 
     def _send(self, flights: Sequence[Flight]) -> None:
         if not flights:
@@ -231,7 +234,10 @@ class _Run:
         for task, attempt in flights:
             self.settings.announce(TaskSubmitted(task.label, task.number, attempt, task.names, now))
 
-    def _take_in(self, flow: Flow, landed: Landed) -> None:
+    def _take_in(self, flow: Flow, landed: Landed | GivenBack) -> None:
+        if isinstance(landed, GivenBack):
+            flow.take_back(landed.number, landed.positions)
+            return
         flight, outcome, reason = landed
         task = flight.task
         if outcome is not None:
@@ -303,7 +309,10 @@ class _Run:
 
         return load
 
-    def _take_loaded(self, landed: Landed, step: BaseProcessor, loaded: list[Any]) -> None:
+    def _take_loaded(
+        self, landed: Landed | GivenBack, step: BaseProcessor, loaded: list[Any]
+    ) -> None:
+        assert isinstance(landed, Landed)  # nobody asks for files back
         flight, outcome, reason = landed
         place = -1 - flight.task.number
         if outcome is not None:

@@ -8,6 +8,7 @@ large or its message went astray, is fetched.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,9 +19,14 @@ from typing import Any, NamedTuple
 from distributed import Client, Future, get_worker
 from distributed.protocol.pickle import dumps, loads
 
+from mirar_dask.engine.bench import give_back
+from mirar_dask.engine.packing import Packing
+from mirar_dask.engine.recall import UnderWay, worth_asking
 from mirar_dask.engine.task import execute_remote
-from mirar_dask.engine.types import Outcome, Task
+from mirar_dask.engine.types import ChainWork, Outcome, Task
 from mirar_dask.engine.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 POSTED_BYTES = 64 << 10
 """Outcomes up to this size are posted; the scheduler keeps the last thousand messages."""
@@ -42,6 +48,15 @@ class Flight(NamedTuple):
         return self.task.number, self.attempt
 
 
+class GivenBack(NamedTuple):
+    """Images that a task was asked for and has not begun."""
+
+    number: int
+    """Of the task."""
+    positions: tuple[int, ...]
+    """Of the images in their batch."""
+
+
 class Landed(NamedTuple):
     """A flight that has ended."""
 
@@ -55,8 +70,22 @@ class Landed(NamedTuple):
 class _Held:
     flight: Flight
     future: Future
+    sent: float
+    """When it was handed over."""
     ended: float | None = None
     """When its future was first seen to have finished."""
+    given_back: int = 0
+    """Number of its images that it gave back."""
+    asked: bool = False
+    """Whether it was asked for images and has not answered, or said that none is left."""
+
+    def under_way(self, now: float) -> UnderWay | None:
+        """Describe it to `recall`; None if it cannot give anything back."""
+        task = self.flight.task
+        if self.asked or not isinstance(task.work, ChainWork):
+            return None
+        images = len(task.work.items) - self.given_back
+        return UnderWay(task.number, task.work.places, images, now - self.sent)
 
 
 def fly(topic: str, run: str, task: Task, attempt: int) -> Outcome:
@@ -85,8 +114,10 @@ class Flights:
     def __init__(self, client: Client, run: str, workers: Workers) -> None:
         self.client, self.run, self.workers = client, run, workers
         self._held: dict[tuple[int, int], _Held] = {}
-        self._posted: SimpleQueue[tuple[tuple[int, int], bytes | None]] = SimpleQueue()
+        self._posted: SimpleQueue[tuple[tuple[int, int], bytes | None] | GivenBack] = SimpleQueue()
         self._scanned = 0.0
+        self._asking = 0
+        """Number of tasks that were asked and have not answered."""
 
     def __enter__(self) -> Flights:
         # The scheduler forgets messages under the name of a client when that leaves.
@@ -108,11 +139,13 @@ class Flights:
     def _receive(self, event: tuple[float, Any]) -> None:
         message = event[1]
         if isinstance(message, dict) and message.get("run") == self.run:
-            self._posted.put((tuple(message["tag"]), message["outcome"]))
+            number, attempt = message["tag"]
+            self._posted.put(((number, attempt), message["outcome"]))
 
     def send(self, flights: Sequence[Flight]) -> None:
         """Hand tasks over, those that are alike in one message."""
         alike: dict[Any, list[Flight]] = defaultdict(list)
+        now = time.monotonic()
         for flight in flights:
             reserved = self.workers.reservation(flight.task)
             key = (flight.task.urgency, tuple((reserved or {}).items()))
@@ -131,11 +164,45 @@ class Flights:
                 resources=dict(reserved) or None,
             )
             for flight, future in zip(group, futures, strict=True):
-                self._held[flight.tag] = _Held(flight, future)
+                self._held[flight.tag] = _Held(flight, future, now)
 
-    def landed(self, timeout: float) -> list[Landed]:
-        """Wait for a flight to end; return all that have."""
-        found: list[Landed] = []
+    def ask_back(self, idle: int, packing: Packing) -> None:
+        """Have workers give back images that they have not begun, for so many that are idle."""
+        idle -= self._asking
+        if idle <= 0:
+            return
+        now = time.monotonic()
+        packs = [pack for held in self._held.values() if (pack := held.under_way(now))]
+        numbers = set(worth_asking(packs, idle, packing))
+        if not numbers:
+            return
+        asked = [held for held in self._held.values() if held.flight.task.number in numbers]
+        for held in asked:
+            held.asked = True
+        self._asking += len(asked)
+        keys = {held.future.key: held.flight.task.number for held in asked}
+        self.client.loop.add_callback(self._ask, keys)
+
+    async def _ask(self, numbers: dict[Any, int]) -> None:
+        """Ask the workers that have some tasks, and post their answers."""
+        found: dict[int, tuple[int, ...]] = dict.fromkeys(numbers.values(), ())
+        try:
+            processing = await self.client.processing()
+            workers = [w for w, keys in processing.items() if not numbers.keys().isdisjoint(keys)]
+            answers = await self.client.run(
+                give_back, self.run, list(found), workers=workers, on_error="ignore"
+            )
+            for answer in answers.values():
+                for number, positions in answer.items():
+                    found[number] += positions
+        except Exception as exc:  # a worker or the scheduler has gone: the loop will hear of it
+            logger.debug("could not ask tasks %s for images: %s", list(found), exc)
+        for number, positions in found.items():
+            self._posted.put(GivenBack(number, positions))
+
+    def landed(self, timeout: float) -> list[Landed | GivenBack]:
+        """Wait for a flight to end or to give images back; return all that have."""
+        found: list[Landed | GivenBack] = []
         deadline = time.monotonic() + timeout
         while not found:
             self._take_posted(found, min(SCAN_SECONDS, max(0.0, deadline - time.monotonic())))
@@ -145,19 +212,29 @@ class Flights:
                 break
         return found
 
-    def _take_posted(self, found: list[Landed], timeout: float) -> None:
+    def _take_posted(self, found: list[Landed | GivenBack], timeout: float) -> None:
         """Take in all messages that are there; wait for the first of them."""
         wait = True
         while True:
             try:
-                tag, content = self._posted.get(wait, timeout) if wait else self._posted.get(False)
+                post = self._posted.get(wait, timeout) if wait else self._posted.get(False)
             except Empty:
                 return
             wait = False
-            if tag in self._held:
-                found.append(self._land(tag, content))
+            if isinstance(post, GivenBack):
+                self._take_answer(post)
+                found.append(post)
+            elif post[0] in self._held:
+                found.append(self._land(*post))
 
-    def _scan(self, found: list[Landed]) -> None:
+    def _take_answer(self, answer: GivenBack) -> None:
+        self._asking -= 1
+        for held in self._held.values():
+            if held.flight.task.number == answer.number:
+                held.asked = not answer.positions
+                held.given_back += len(answer.positions)
+
+    def _scan(self, found: list[Landed | GivenBack]) -> None:
         """Look for tasks that have ended and sent no word."""
         now = self._scanned = time.monotonic()
         for tag, held in list(self._held.items()):

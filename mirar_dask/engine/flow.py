@@ -114,10 +114,25 @@ class Flow:
         self._board.stop()
         self._chains.stop()
 
+    @property
+    def may_queue(self) -> bool:
+        """Whether the next task may be handed to a worker that has another one to do first.
+
+        Among many workers tasks are so long that one should not wait behind a stack, say, if
+        others wait for it; with few workers each has its share of everything.
+        """
+        if not self.packing.crowded:
+            return True
+        return self._chains_first() and not self._chains.awaited
+
+    def _chains_first(self) -> bool:
+        """Whether the next task is one of images, none that waits on the board."""
+        waiting, chain = self._board.urgency, self._chains.urgency
+        return chain is not None and (waiting is None or chain >= waiting)
+
     def next_task(self) -> Task | None:
         """Return a task that can be done now, the most urgent first; None if there is none."""
-        waiting, chain = self._board.urgency, self._chains.urgency
-        if chain is not None and (waiting is None or chain >= waiting):
+        if self._chains_first():
             return self._chains.next_task()
         return self._board.next_task() or self._chains.next_task()
 
@@ -132,6 +147,10 @@ class Flow:
         """Give up a task that could not be brought to an end."""
         self._board.land(task).lose(reason)
         self._settle()
+
+    def take_back(self, number: int, positions: Sequence[int]) -> None:
+        """Let images wait again that a task under way has not begun and gave back."""
+        self._chains.take_back(number, positions)
 
     def divide(self, task: Task) -> list[Task]:
         """Divide a task that was lost into tasks of one image each, to find the one at fault."""

@@ -238,7 +238,7 @@ def _gathered(
     for outcomes in parts:
         for outcome in outcomes[:-1]:
             records += outcome.records
-            for step, found in outcome.rows:
+            for step, _, found in outcome.rows:
                 rows.setdefault(step, []).extend(found)
         bunches += outcomes[-1].batches
     return bunches

@@ -2,7 +2,9 @@
 
 Chains of images are packed so that a task lasts about a second, longer where so many workers end
 their tasks that one scheduler would have no time for them; how long an image takes is learnt from
-the tasks that came back. Towards the end packs get smaller, so that all workers end together.
+the tasks that came back. Towards the end packs get smaller, so that all workers end together; of
+many workers each gets its fair share at once, and what it has not begun can be asked back
+(`recall`).
 """
 
 from __future__ import annotations
@@ -11,6 +13,12 @@ import math
 
 SECONDS_A_TASK = 1.0
 LONGEST_SECONDS = 5.0
+UNKNOWN_IMAGES = 5
+"""So many go into one of many tasks while nobody knows how long one takes."""
+SOONER = 8
+"""What a whole batch waits for is divided so much finer, that it is not begun last."""
+PATIENCE = 2.0
+"""A task that lasts so many times longer than it should gives back what it has not begun."""
 TASKS_A_SECOND = 50
 """More tasks in a second than this are a burden for driver and scheduler (4 ms each)."""
 SECONDS_A_BYTE = 2e-9
@@ -37,7 +45,24 @@ class Packing:
     def __init__(self, slots: int, seconds: float = SECONDS_A_TASK) -> None:
         self.slots = max(1, slots)
         self.seconds = seconds
+        self.free = 0
+        """Number of slots that have no task yet; 0 if the next task will wait behind another."""
         self._learnt: dict[tuple[int, ...], tuple[float, int]] = {}
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many workers end their tasks that each task is a burden."""
+        return self.slots > TASKS_A_SECOND * self.seconds
+
+    @property
+    def wanted_seconds(self) -> float:
+        """How long a task should last."""
+        return min(max(self.seconds, self.slots / TASKS_A_SECOND), LONGEST_SECONDS)
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a task should begin no other image."""
+        return PATIENCE * self.wanted_seconds
 
     def learn(self, places: tuple[int, ...], n: int, seconds: float) -> None:
         """Note how long a task took with so many images through these steps."""
@@ -45,7 +70,14 @@ class Packing:
         # Older measurements fade, so that a first task that imported half a library is forgotten.
         self._learnt[places] = (0.7 * total + seconds, math.ceil(0.7 * count) + n)
 
-    def size(self, places: tuple[int, ...], waiting: int, nbytes: int) -> int:
+    def seconds_of(self, places: tuple[int, ...]) -> float | None:
+        """Return how long an image takes through these steps; None if that is not known yet."""
+        total, count = self._learnt.get(places, (0.0, 0))
+        return total / count if count else None
+
+    def size(
+        self, places: tuple[int, ...], waiting: int, nbytes: int, *, awaited: bool = False
+    ) -> int:
         """Choose the number of images for the next task.
 
         Parameters
@@ -56,13 +88,22 @@ class Packing:
             Number of images that wait, those included that this task cannot take.
         nbytes : int
             Bytes of one image as float.
+        awaited : bool
+            Whether something is done to their batch, or group, as a whole when all are there.
         """
-        total, count = self._learnt.get(places, (0.0, 0))
-        each = total / count if count else SECONDS_A_BYTE * nbytes + 1e-3
-        seconds = min(max(self.seconds, self.slots / TASKS_A_SECOND), LONGEST_SECONDS)
-        by_time = max(1, round(seconds / max(each, 1e-6)))
-        fair_share = math.ceil(waiting / (2 * self.slots))
-        return max(1, min(by_time, fair_share))
+        each = self.seconds_of(places)
+        if each is None:
+            each = SECONDS_A_BYTE * nbytes + 1e-3
+            if self.crowded:
+                each = max(each, self.wanted_seconds / UNKNOWN_IMAGES)
+        by_time = max(1, round(self.wanted_seconds / max(each, 1e-6)))
+        if not self.crowded:
+            takers = 2 * self.slots
+        elif awaited:
+            takers = SOONER * self.slots
+        else:
+            takers = self.free or self.slots
+        return max(1, min(by_time, math.ceil(waiting / takers)))
 
     def bands(self, rows: int, nbytes: int, busy: int = 0) -> list[int]:
         """Choose the edges of the bands of rows in which the frames of a master are combined.

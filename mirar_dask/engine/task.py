@@ -54,7 +54,7 @@ def execute(bench: Bench, task: Task) -> Outcome:
         metered() as meter,
     ):
         try:
-            outcome = perform(task.work, bench)
+            outcome = perform(task, bench)
         except (*CONTAINED, KeyboardInterrupt) as exc:
             step = bench.steps[first_step(task.work)]
             outcome = Outcome(failed=True, records=(step.failure(exc, task.names),))
@@ -74,11 +74,12 @@ def execute_remote(run_id: str, task: Task) -> Outcome:
     return execute(find_bench(run_id), task)
 
 
-def perform(work: Work, bench: Bench) -> Outcome:
+def perform(task: Task, bench: Bench) -> Outcome:
     """Do one kind of work."""
+    work = task.work
     match work:
         case ChainWork():
-            return do_chain(work, bench)
+            return do_chain(work, bench, task.number)
         case BandWork():
             return do_band(work, bench)
         case MasterWork():

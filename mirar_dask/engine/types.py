@@ -6,6 +6,7 @@ index into the run's list of steps, which every worker gets once.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -96,6 +97,13 @@ class ChainWork:
     items: tuple[ChainItem, ...]
     contexts: dict[str, Any]
     """Packed contexts by name."""
+    seconds: float = math.inf
+    """No image is begun after so many seconds: the task gives those that are left back."""
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Steps that do something to the images."""
+        return tuple(link.step for link in self.links if not link.history_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +200,8 @@ class Outcome:
     """Images of a chain that arrived, by their position."""
     failed_after: dict[int, int] = field(default_factory=dict)
     """Number of links that an image passed before it failed, by its position."""
+    left: tuple[int, ...] = ()
+    """Positions of the images of a chain that were not begun, or were given back meanwhile."""
     scales: dict[tuple[int, int], float] = field(default_factory=dict)
     """What was measured, by (position, step)."""
     batches: tuple[Bunch, ...] = ()
@@ -202,8 +212,8 @@ class Outcome:
     failed: bool = False
     """The work as a whole failed: no context, no batches."""
     records: tuple[Record, ...] = ()
-    rows: tuple[tuple[int, tuple[Row, ...]], ...] = ()
-    """Rows for the tables of steps."""
+    rows: tuple[tuple[int, int, tuple[Row, ...]], ...] = ()
+    """Rows for the tables of steps: (step, place of their first image in its batch, rows)."""
     times: tuple[StepTime, ...] = ()
     seconds: float = 0.0
     worker: str = ""

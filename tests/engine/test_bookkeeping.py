@@ -89,7 +89,15 @@ def test_many_workers_get_longer_tasks() -> None:
     packing = Packing(slots=200, seconds=1.0)
     packing.learn((1,), 1, 1.0)
     assert packing.size((1,), waiting=10_000, nbytes=1) == 4
-    assert packing.size((1,), waiting=400, nbytes=1) == 1
+    assert packing.size((1,), waiting=400, nbytes=1) == 2
+    packing.free = 100
+    assert packing.size((1,), waiting=300, nbytes=1) == 3
+    assert packing.size((1,), waiting=300, nbytes=1, awaited=True) == 1
+
+
+def test_little_is_risked_on_images_of_which_nothing_is_known() -> None:
+    """Where many workers would otherwise get large packs at once."""
+    assert Packing(slots=200).size((1,), waiting=10_000, nbytes=1) == 5
 
 
 @given(st.integers(1, 5000), st.integers(0, 10**10), st.integers(1, 64))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io.fits import Header
 
-from mirar_dask.data import Image, ImageBatch
+from mirar_dask.data import DataBatch, Image, ImageBatch
 from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.task import execute
-from mirar_dask.engine.types import Bunch
+from mirar_dask.engine.types import Bunch, ChainWork
 from mirar_dask.paths import Roots
+from mirar_dask.processors.base.outcome import Record, Row
 from mirar_dask.processors.base_processor import BaseProcessor
 from mirar_dask.testing.engine_contract import Doubles, WritesLateKey, configured
 
@@ -83,3 +85,66 @@ def test_a_lost_task_is_divided_into_one_an_image() -> None:
     for part in parts:
         flow.lose(part, "gone")
     assert [record.names for record in flow.records] == [part.names for part in parts]
+
+
+def test_images_that_a_task_gives_back_are_done_by_another(tmp_path: Path) -> None:
+    """Whether the driver hears of them before the task has ended or with its outcome."""
+    steps = configured([WritesLateKey()])
+    bench = Bench(steps, Roots(tmp_path, tmp_path), None, 1 << 20)
+    flow = Flow(steps, [bunch(*"abcdefgh")])
+    task = flow.next_task()
+    assert task is not None
+    assert isinstance(task.work, ChainWork)
+    assert len(task.work.items) == 4
+    flow.take_back(task.number, [3])
+    short = replace(task, work=replace(task.work, items=task.work.items[:3], seconds=0.0))
+    outcome = execute(bench, short)
+    assert len(outcome.images) == 1
+    assert outcome.left == (1, 2)
+    flow.absorb(task, replace(outcome, left=(1, 2, 3)))
+    flow.take_back(task.number, [2])  # heard too late, and of no consequence
+    seen = list(task.names[:1])
+    while (task := flow.next_task()) is not None:
+        seen += task.names
+        flow.absorb(task, execute(bench, task))
+    assert sorted(seen) == list("abcdefgh")
+    assert flow.finished
+    assert flow.results()[0].names == tuple("abcdefgh")
+
+
+def test_images_that_were_given_back_are_not_lost_with_their_task() -> None:
+    """They wait for another task; only what the task still had is tried again, or lost."""
+    flow = Flow(configured([WritesLateKey()]), [bunch(*"abcdefgh")])
+    task = flow.next_task()
+    assert task is not None
+    flow.take_back(task.number, [1, 3])
+    parts = flow.divide(task)
+    assert [part.names for part in parts] == [("a",), ("c",)]
+    flow.lose(parts[1], "its worker died")
+    assert [record.names for record in flow.records] == [("c",)]
+
+
+class TellsName(WritesLateKey):
+    """A step that leaves a row for each image."""
+
+    base_key = "tells_name"
+
+    def collect_rows(self, batch: DataBatch, records: list[Record]) -> list[Row]:
+        """Name the images."""
+        return [{"BASENAME": image["BASENAME"]} for image in batch]
+
+
+def test_rows_are_in_the_order_of_images_whoever_did_them(tmp_path: Path) -> None:
+    """A task that gave images back leaves no trace in the night's table."""
+    steps = configured([TellsName()])
+    bench = Bench(steps, Roots(tmp_path, tmp_path), None, 1 << 20)
+    flow = Flow(steps, [bunch(*"abcdefgh")])
+    task = flow.next_task()
+    assert task is not None
+    while task is not None:
+        assert isinstance(task.work, ChainWork)
+        items = task.work.items[::2] + task.work.items[1::2]
+        work = replace(task.work, items=items, seconds=0.0)
+        flow.absorb(task, execute(bench, replace(task, work=work)))
+        task = flow.next_task()
+    assert [row["BASENAME"] for row in flow.tables()[0]] == list("abcdefgh")
