@@ -162,10 +162,14 @@ class ChainTasks:
         return self._begin(share, tuple(items), like)
 
     def _reads_pixels(self, pool: _Pool, leg: Leg) -> bool:
-        """Whether more is done to an image than to write its history."""
+        """Whether more is done to an image than to write its history and to note changes of rows.
+
+        What was noted of frames that enter a master is done band by band when it is made.
+        """
         image = leg.graph.values[leg.position]
-        copied = pool.for_bands and image is not None and not image.pixels.rows_readable
-        return bool(_places(pool.links) or pool.measures or copied)
+        if image is None or pool.measures or not (pool.for_bands and image.pixels.rows_readable):
+            return bool(_places(pool.links) or pool.measures or pool.for_bands)
+        return not all(self.board.steps[place].reads_later for place in _places(pool.links))
 
     def divide(self, task: Task) -> list[Task]:
         """Divide a task that was lost into tasks of one image each, to find the one at fault."""

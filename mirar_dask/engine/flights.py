@@ -21,7 +21,7 @@ from distributed.protocol.pickle import dumps, loads
 
 from mirar_dask.engine.bench import give_back
 from mirar_dask.engine.packing import Packing
-from mirar_dask.engine.recall import UnderWay, worth_asking
+from mirar_dask.engine.asking import UnderWay, worth_asking
 from mirar_dask.engine.task import execute_remote
 from mirar_dask.engine.types import ChainWork, Outcome, Task
 from mirar_dask.engine.workers import Workers
@@ -80,7 +80,7 @@ class _Held:
     """Whether it was asked for images and has not answered, or said that none is left."""
 
     def under_way(self, now: float) -> UnderWay | None:
-        """Describe it to `recall`; None if it cannot give anything back."""
+        """Describe it to `asking`; None if it cannot give anything back."""
         task = self.flight.task
         if self.asked or not isinstance(task.work, ChainWork):
             return None

@@ -4,7 +4,7 @@ Chains of images are packed so that a task lasts about a second, longer where so
 their tasks that one scheduler would have no time for them; how long an image takes is learnt from
 the tasks that came back. Towards the end packs get smaller, so that all workers end together; of
 many workers each gets its fair share at once, and what it has not begun can be asked back
-(`recall`).
+(`asking`).
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ class BiasCalibrator(MasterCalibrator):
     """
 
     base_key = "bias"
+    reads_later = True
     needs_level = True
 
     def __init__(

@@ -54,6 +54,7 @@ class DarkCalibrator(MasterCalibrator):
 
     base_name = "master_dark"
     base_key = "dark"
+    reads_later = True
     needs_level = True
 
     def __init__(

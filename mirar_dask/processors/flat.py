@@ -89,6 +89,7 @@ class FlatCalibrator(MasterCalibrator):
     """
 
     base_key = "flat"
+    reads_later = True
     scale_from_header: ClassVar[bool] = False
 
     def __init__(

@@ -44,6 +44,7 @@ class NightSkyMedianCalibrator(SkyFlatCalibrator):
     """
 
     base_key = "sky"
+    reads_later = False  # it measures the level of each image
 
     def description(self) -> str:
         """Say what is done, and how the master is made."""

@@ -79,6 +79,8 @@ class BaseProcessor:
     """Has effects outside its batch, files mostly; then its work is never left out."""
     fails_before_changing: ClassVar[bool] = False
     """Raises before it changes anything, so that nothing need be kept to undo it."""
+    reads_later: ClassVar[bool] = False
+    """Only notes what is to be done to rows: pixels are made when somebody reads them."""
 
     def __init__(self) -> None:
         self.night: str | None = None
