@@ -29,18 +29,21 @@ demo: $(VENV)/.installed
 	@$(BIN)/mirar-dask demo --out $(DEMO)
 
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -m "not slow and not reference and not slurm and not ssh and not netns"
+	@$(BIN)/python -m pytest -m "not slow and not reference and not slurm and not ssh and not netns and not containers"
 
 test-all: $(VENV)/.installed-test
 	@PYTHON=$(BIN)/python .ci/reference_env.sh
 	@.ci/slurm.sh || echo "SLURM could not be installed: its tests are skipped"
 	@.ci/ssh.sh || echo "sshd could not be installed: its tests are skipped"
+	@.ci/containers.sh || echo "Docker could not be installed: its tests are skipped"
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@if .ci/compose.sh; then .ci/compose.sh --profile '*' config --quiet; \
+		else echo "docker-compose.yml was not checked"; fi
 
 bench: $(VENV)/.installed-test
 	@$(BIN)/python benchmarks/run.py $(BENCH)
@@ -50,7 +53,7 @@ format: $(VENV)/.installed-test
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) .ci/.cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find mirar_dask tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.python:

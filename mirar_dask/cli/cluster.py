@@ -1,4 +1,4 @@
-"""`mirar-dask cluster`: show where the work would be done, try it, make certificates for it."""
+"""`mirar-dask cluster`: show where the work would be done, try it, and what needs a hand of yours."""
 
 from __future__ import annotations
 
@@ -84,6 +84,21 @@ def certificates(folder: Path, verbosity: int) -> None:
     click.echo(f"dask scheduler --protocol tls --host HOST {tls}")
     click.echo(f"dask worker tls://HOST:8786 {tls}")
     click.echo(f"mirar-dask run ... --cluster tls://HOST:8786 --certificates {made}")
+
+
+@cluster.command(short_help="Print Dask's settings for a cluster that is started by hand.")
+@verbosity_option
+def settings(verbosity: int) -> None:
+    """Print, as YAML, what Dask is to be told where a scheduler and workers are started by hand.
+
+    Save it where they start and let DASK_CONFIG name the file, or put it into a folder that Dask
+    reads by itself, such as /etc/dask.
+    """
+    import yaml
+
+    from mirar_dask.cluster.environment import settings_by_hand
+
+    click.echo(yaml.safe_dump(settings_by_hand(), sort_keys=False), nl=False)
 
 
 def _resolved(options: dict[str, Any]) -> Resolved:

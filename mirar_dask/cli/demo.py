@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mirar_dask.cli.app import verbosity_option
+from mirar_dask.cli.options import may_be_local
 from mirar_dask.cli.plan import print_plan
 from mirar_dask.cli.run import check_json_path, logging_to, show_summary
 
@@ -32,7 +33,7 @@ NIGHT = "20260314"
 )
 @click.option("--size", type=click.IntRange(min=64), default=1024, help="Pixels a side.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, help="Another seed, another night.")
-@click.option("--cluster", default="local", metavar="KIND", help="As for 'mirar-dask run'.")
+@click.option("--cluster", metavar="KIND", help="As for 'mirar-dask run'.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers.")
 @click.option(
     "--json",
@@ -46,13 +47,13 @@ def demo(
     out: Path,
     size: int,
     seed: int,
-    cluster: str,
+    cluster: str | None,
     workers: int | None,
     json_path: Path | None,
     verbosity: int,
 ) -> int:
     """Simulate a night of about 40 frames, reduce it in parallel, and compare it with its truth."""
-    if cluster == "local":
+    if may_be_local({"cluster": cluster}):
         from mirar_dask.forkserver import start_early
 
         start_early()

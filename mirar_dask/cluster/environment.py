@@ -53,6 +53,26 @@ def variables(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def settings_by_hand() -> dict[str, Any]:
+    """Return the settings for a scheduler and workers that are started by hand, as Dask nests them.
+
+    Examples
+    --------
+    >>> settings_by_hand()["distributed"]["comm"]
+    {'timeouts': {'tcp': '15s', 'connect': '15s'}}
+    """
+    nested: dict[str, Any] = {}
+    for name, value in {**SETTINGS, **FAR_SETTINGS}.items():
+        if name.startswith("distributed.deploy."):
+            continue  # of queue systems: in a user's own configuration it would keep lost jobs
+        *parents, last = name.split(".")
+        inner = nested
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    return nested
+
+
 def worker_environment() -> dict[str, str]:
     """Return the environment of a worker that a job or another host starts."""
     kept = ("distributed.worker.", "distributed.comm.")
