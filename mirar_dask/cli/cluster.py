@@ -1,4 +1,4 @@
-"""`mirar-dask cluster`: show where the work would be done, try it, and what needs a hand of yours."""
+"""`mirar-dask cluster`: show where the work would be done, try it, prepare one by hand."""
 
 from __future__ import annotations
 

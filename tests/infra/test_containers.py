@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ USER = 4321
 """Neither root nor the image's own user: the products must be his all the same."""
 BASE = "localhost/base"
 MEGABYTE = 1 << 20
+RUN_FOLDERS = ("/run/containerd/s", "/run/containerd", "/run/docker/plugins", "/run/docker")
+"""Made by every engine, wherever it has its own."""
 
 
 def call(*words: object, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -112,12 +115,18 @@ class Engine:
 
     def stop(self) -> None:
         """End it, and take away what it leaves on the machine."""
+        left = self.docker("ps", "--all", "--quiet", check=False).stdout.split()
+        if left:  # of a test that failed
+            self.docker("rm", "--force", *left, check=False)
         for daemon in reversed(self.daemons):
             daemon.terminate()
             daemon.wait(30)
         call("ip", "netns", "del", NAMESPACE, check=False)
         for path in sorted(Path("/sys/fs/cgroup").glob(f"**{CGROUP}"), reverse=True):
             path.rmdir()
+        for name in RUN_FOLDERS:
+            with suppress(OSError):  # there is none, or it is another engine's
+                Path(name).rmdir()
 
 
 def traces() -> list[str]:
@@ -127,6 +136,7 @@ def traces() -> list[str]:
     for table in ("filter", "nat"):
         found += call("iptables", "-t", table, "-S", env=environment).stdout.splitlines()
     found += [Path("/proc/sys/net/ipv4/ip_forward").read_text()]
+    found += [name for name in RUN_FOLDERS if Path(name).exists()]
     found += [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     names = ("dockerd", "containerd", "docker-proxy", "containerd-shim", "runc")
     running = [path.read_text().strip() for path in Path("/proc").glob("[0-9]*/comm")]
