@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mirar_dask.engine.plan import Plan
     from mirar_dask.engine.types import Engine, Event, Listener, RunResult, RunSettings
     from mirar_dask.errors import ErrorStack
+    from mirar_dask.monitoring.account import Account
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.pipelines.base_pipeline import Pipeline
 
@@ -202,6 +203,7 @@ def run_request(
         stack.enter_context(_telling_where(folders.output))
         journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
         (folder / run_folder.PLAN).write_text(json.dumps(plan.to_json(), indent=1) + "\n")
+        stack.callback(_clear_after_losses, account, folders.output, started)
         say("starting workers" if spec.kind == "local" else "connecting")
         cache = cache_folder(settings.cache, run_id, folder / run_folder.CACHE)
         if cache is None:
@@ -252,6 +254,14 @@ def run_request(
     )
     summary.save(folder / run_folder.SUMMARY)
     return summary
+
+
+def _clear_after_losses(account: Account, output: Path, started: datetime) -> None:
+    """Remove what workers that died had half written."""
+    from mirar_dask.monitoring import run_folder
+
+    if account.lost:
+        run_folder.remove_half_written(output, started)
 
 
 def _run_configurations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mirar_dask.data.metering import Meter
-from mirar_dask.engine.types import Event, RunStarted, TaskFinished
+from mirar_dask.engine.types import Event, RunStarted, TaskFinished, TaskLost
 
 
 @dataclass
@@ -17,6 +17,8 @@ class Account:
     workers: int = 1
     """Tasks that could run at once."""
     meter: Meter = field(default_factory=Meter)
+    lost: int = 0
+    """Times that a task was lost with its worker."""
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -26,6 +28,8 @@ class Account:
             case TaskFinished():
                 self.busy += event.seconds
                 self.meter.add(event.meter)
+            case TaskLost():
+                self.lost += 1
 
     def phases(self, seconds: float) -> dict[str, float]:
         """Divide the seconds in which tasks were done by what workers did, on average.

@@ -6,9 +6,11 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+
+from mirar_dask.atomic import TEMPORARY_PREFIX
 
 RUNS = "runs"
 """Folder, inside the night's output folder, of the runs' own folders."""
@@ -58,6 +60,17 @@ def written_since(night: Path, before: dict[Path, FileMark]) -> tuple[Path, ...]
     """Return the files of a night that are new or were written anew, sorted."""
     after = product_files(night)
     return tuple(sorted(path for path, mark in after.items() if before.get(path) != mark))
+
+
+def remove_half_written(night: Path, since: datetime) -> None:
+    """Remove what workers that were killed had begun to write, since a time, in a night's folder.
+
+    To be called when nobody writes there any more.
+    """
+    for path in night.rglob(f"{TEMPORARY_PREFIX}*"):
+        with suppress(FileNotFoundError):  # a worker that was thought dead was at its end
+            if path.stat().st_mtime >= since.timestamp():
+                path.unlink()
 
 
 @contextmanager

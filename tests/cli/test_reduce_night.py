@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mirar_dask.atomic import TEMPORARY_PREFIX, replacing
 from mirar_dask.engine.types import RunEnded, RunStarted
 from mirar_dask.errors import NothingToDoError, UsageError
 from mirar_dask.monitoring.state import fold_all
@@ -134,3 +137,39 @@ def test_a_full_disk_is_one_sentence(command, night: Path, tmp_path: Path, monke
     assert said.code == 1
     assert said.err.startswith("mirar-dask: the run could not go on: No space left on device (")
     assert said.err.count("\n") == 1
+
+
+class DiesWriting(BaseImageProcessor):
+    """Kills its worker, once, in the middle of a file."""
+
+    base_key = "dies_writing_for_tests"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def apply_to_image(self, image: Any) -> Any:
+        if image["BASENAME"] == "FIELD1_r_0001.fits" and not (self.folder / "died").exists():
+            (self.folder / "died").touch()
+            with replacing(self.folder / "half.fits") as temporary:
+                temporary.write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+        return image
+
+
+def test_nothing_half_written_is_left_of_a_worker_that_was_killed(night: Path, tmp_path: Path):
+    """Not beside the products; what else was there before the run stays."""
+    reduced = tmp_path / "dying_for_tests" / "n1" / "reduced"
+    reduced.mkdir(parents=True)
+    older = reduced / f"{TEMPORARY_PREFIX}of-another-program"
+    older.touch()
+    os.utime(older, (1, 1))
+
+    class DyingPipeline(Pipeline):
+        name = "dying_for_tests"
+        all_pipeline_configurations = {"default": [ImageLoader(), DiesWriting(reduced)]}
+
+    summary = reduce_night(DyingPipeline, raw=night, out=tmp_path, cluster="local", workers=1)
+    assert (reduced / "died").exists()
+    assert summary.exit_code == 0
+    assert list(reduced.glob(".*")) == [older]

@@ -122,8 +122,9 @@ class Engine:
             daemon.terminate()
             daemon.wait(30)
         call("ip", "netns", "del", NAMESPACE, check=False)
-        for path in sorted(Path("/sys/fs/cgroup").glob(f"**{CGROUP}"), reverse=True):
-            path.rmdir()
+        for top in list(Path("/sys/fs/cgroup").glob(f"**{CGROUP}")):
+            for path in sorted(top.glob("**/"), reverse=True):
+                path.rmdir()
         for name in RUN_FOLDERS:
             with suppress(OSError):  # there is none, or it is another engine's
                 Path(name).rmdir()
@@ -137,6 +138,7 @@ def traces() -> list[str]:
         found += call("iptables", "-t", table, "-S", env=environment).stdout.splitlines()
     found += [Path("/proc/sys/net/ipv4/ip_forward").read_text()]
     found += [name for name in RUN_FOLDERS if Path(name).exists()]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob("*/*/")]
     found += [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     names = ("dockerd", "containerd", "docker-proxy", "containerd-shim", "runc")
     running = [path.read_text().strip() for path in Path("/proc").glob("[0-9]*/comm")]
@@ -177,8 +179,10 @@ def engine(compose_plugin: Path) -> Iterator[Engine]:
         engine.docker("import", CACHE / "base.tar", BASE)
         yield engine
     finally:
-        engine.stop()
-        shutil.rmtree(folder)
+        try:
+            engine.stop()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     assert traces() == before
 
 
@@ -288,7 +292,7 @@ def test_the_image_is_small_and_its_user_is_not_root(site: Site) -> None:
     print(f"image {size:.0f} MiB, {of_base:.0f} MiB of it the base")
     assert size - of_base < 750
     assert image["Config"]["User"] == "mirar"
-    look = "id -u; ls -A /root /tmp; ! command -v gcc; ! command -v cc"
+    look = "id -u; ls -A /tmp /venv; ! command -v gcc; ! command -v cc"
     said = site.engine.docker("run", "--rm", "mirar-dask", "sh", "-ec", look).stdout
     assert said.splitlines()[0] == "1000"
     assert ".cache" not in said
@@ -347,7 +351,7 @@ def test_a_worker_container_that_dies_costs_what_it_was_doing(
     assert not list(out.rglob("*.npy"))
     health = "{{.Name}} {{.RestartCount}} {{with .State.Health}}{{.Status}}{{end}}"
     if death == "killed by hand":
-        assert "/mirar-dask-worker-1 0 unhealthy" in up.containers(health)
+        assert "/mirar-dask-worker-1 0 unhealthy" in up.containers(health)  # and not started
     else:
         up.engine._wait_for(lambda: "/mirar-dask-worker-1 1 healthy" in up.containers(health))
 
@@ -391,7 +395,7 @@ def test_the_dashboard_is_on_the_loopback_interface_alone(up: Site) -> None:
     ports = up.engine.docker("port", "mirar-dask-scheduler-1").stdout.split("\n")
     assert ports == ["8787/tcp -> 127.0.0.1:18787", ""]
     code = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:18787/status').read())"
-    assert "Dask: Status" in up.engine.inside(sys.executable, "-c", code)
+    assert "bokeh.min.js" in up.engine.inside(sys.executable, "-c", code)
 
 
 def test_a_worker_is_healthy_only_while_its_scheduler_knows_it(up: Site) -> None:
@@ -423,7 +427,7 @@ def test_a_folder_that_is_not_there_is_an_error_that_names_it(site: Site) -> Non
         ({"RAW": "/nights", "OUT": "/products"}, ["source: /nights", "source: /products"]),
         ({"WORKERS": "7", "WORKER_GB": "1.5"}, ["replicas: 7", "1.5GB", "MEMORY=1.5e9"]),
         ({"WORKER_GB": "1.5"}, ['memory: "1610612736"']),
-        ({"UID": "7", "GID": "8", "DASHBOARD_PORT": "9"}, ["user: 7:8", 'published: "9"']),
+        ({"UID": "501", "GID": "502", "DASHBOARD_PORT": "9"}, ["user: 501:502", '"9"']),
         ({"BASE_IMAGE": "mine:1"}, ["BASE_IMAGE: mine:1"]),
     ],
 )

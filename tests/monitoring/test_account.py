@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mirar_dask.data.metering import Meter
-from mirar_dask.engine.types import RunStarted, TaskFinished
+from mirar_dask.engine.types import RunStarted, TaskFinished, TaskLost
 from mirar_dask.monitoring.account import Account
 
 
@@ -37,3 +37,10 @@ def test_bytes_of_all_tasks_are_added_up_by_kind(account: Account):
 def test_a_run_in_which_nothing_was_done_is_idle_time():
     """There is nothing to divide by."""
     assert Account().phases(1.0) == {"read": 0.0, "compute": 0.0, "write": 0.0, "idle": 1.0}
+
+
+def test_losses_are_counted(account: Account):
+    """Each attempt that was lost."""
+    for attempt in (0, 1):
+        account(TaskLost("bias", 1, attempt, ("a.fits",), "KilledWorker", attempt == 0, 0.0))
+    assert account.lost == 2
