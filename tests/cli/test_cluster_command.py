@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mirar_dask.cluster.certificates import NAMES
+from mirar_dask.cluster.environment import FAR_SETTINGS, SETTINGS
 
 Command = Callable[..., Any]
 
@@ -138,3 +139,30 @@ def test_a_run_without_a_cache_makes_the_same_products(
         made.append(sorted(path.relative_to(out) for path in out.rglob("*.fits")))
         assert not list(out.rglob("*.npy"))
     assert made[0] == made[1] != []
+
+
+def test_settings_are_what_dask_reads(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved where DASK_CONFIG says, they give what our own schedulers and workers are told."""
+    import dask
+
+    said = command("cluster", "settings")
+    (tmp_path / "mirar_dask.yaml").write_text(said.out)
+    (found,) = dask.config.collect_yaml([str(tmp_path / "mirar_dask.yaml")])
+    for name, value in {**SETTINGS, **FAR_SETTINGS}.items():
+        if not name.startswith("distributed.deploy."):
+            assert dask.config.get(name, config=found) == value
+    assert "deploy" not in found["distributed"]
+
+
+def test_the_demo_goes_where_the_environment_says(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `run` does, unless a flag says otherwise."""
+    monkeypatch.setenv("MIRAR_DASK_CLUSTER", "nowhere")
+    said = command("demo", "--size", 64, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "nowhere" in said.err
+    said = command("demo", "--size", 64, "--out", tmp_path / "out", "--cluster", "serial")
+    assert "cluster serial" in said.out
