@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from distributed import Client, Future, get_worker
 from distributed.protocol.pickle import dumps, loads
 
+from mirar_dask.engine.asking import UnderWay, worth_asking
 from mirar_dask.engine.bench import give_back
 from mirar_dask.engine.packing import Packing
-from mirar_dask.engine.asking import UnderWay, worth_asking
 from mirar_dask.engine.task import execute_remote
 from mirar_dask.engine.types import ChainWork, Outcome, Task
 from mirar_dask.engine.workers import Workers

@@ -40,6 +40,10 @@ def test_a_page_that_does_not_exist_is_not_found(pages: str):
 
 def test_without_bokeh_the_page_says_what_to_install(pages: str, monkeypatch: pytest.MonkeyPatch):
     """Instead of a page that is not found."""
+    import distributed.dashboard
+
+    # What is imported in this test takes its place in the package, too.
+    monkeypatch.setattr(distributed, "dashboard", distributed.dashboard)
     for name in [name for name in sys.modules if name.startswith("distributed.dashboard")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "bokeh", None)
