@@ -141,9 +141,7 @@ def test_a_run_without_a_cache_makes_the_same_products(
     assert made[0] == made[1] != []
 
 
-def test_settings_are_what_dask_reads(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_are_what_dask_reads(command: Command, tmp_path: Path) -> None:
     """Saved where DASK_CONFIG says, they give what our own schedulers and workers are told."""
     import dask
 

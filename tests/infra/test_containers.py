@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ class Engine:
         )
         (self.folder / "daemon.json").write_text("{}")
         self._start("containerd", "--config", self.folder / "containerd.toml")
-        self._wait_for((self.folder / "containerd.socket").exists)
+        self.wait_for((self.folder / "containerd.socket").exists)
         self._start(
             "dockerd",
             *("--config-file", self.folder / "daemon.json"),
@@ -86,7 +87,7 @@ class Engine:
             *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", CGROUP),
             *("--bip", "10.201.0.1/24"),
         )
-        self._wait_for(lambda: self.docker("info", check=False).returncode == 0)
+        self.wait_for(lambda: self.docker("info", check=False).returncode == 0)
 
     def _start(self, *words: object) -> None:
         with (self.folder / f"{words[0]}.log").open("wb") as log:
@@ -95,9 +96,8 @@ class Engine:
                 subprocess.Popen(inside, env=self.environment, stdout=log, stderr=log)
             )
 
-    def _wait_for(self, what: Callable[[], Any]) -> None:
-        from time import monotonic, sleep
-
+    def wait_for(self, what: Callable[[], Any]) -> None:
+        """Wait until something is true."""
         end = monotonic() + 60
         while not what():
             logs = "\n".join(path.read_text()[-2000:] for path in self.folder.glob("*.log"))
@@ -130,19 +130,21 @@ class Engine:
                 Path(name).rmdir()
 
 
-def traces() -> list[str]:
+def traces(folder: Path) -> list[str]:
     """Return what an engine could leave on this machine: links, rules, mounts, processes."""
     found = call("ip", "-br", "link").stdout.splitlines()
     environment = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
     for table in ("filter", "nat"):
         found += call("iptables", "-t", table, "-S", env=environment).stdout.splitlines()
-    found += [Path("/proc/sys/net/ipv4/ip_forward").read_text()]
+    found.append(Path("/proc/sys/net/ipv4/ip_forward").read_text())
     found += [name for name in RUN_FOLDERS if Path(name).exists()]
-    found += [str(path) for path in Path("/sys/fs/cgroup").glob("*/*/")]
-    found += [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    names = ("dockerd", "containerd", "docker-proxy", "containerd-shim", "runc")
-    running = [path.read_text().strip() for path in Path("/proc").glob("[0-9]*/comm")]
-    return sorted(found) + sorted(name for name in running if name.startswith(names))
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**{CGROUP}")]
+    found += [line for line in Path("/proc/mounts").read_text().split("\n") if str(folder) in line]
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            command = path.read_text()
+            found += [command] if str(folder) in command else []
+    return sorted(found)
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +168,9 @@ def engine(compose_plugin: Path) -> Iterator[Engine]:
         pytest.skip(f"{named} not there; .ci/containers.sh gets it")
     if os.geteuid() != 0:
         pytest.skip("root alone can start an engine of containers")
-    before = traces()
     # A short path: a socket's has at most 107 characters.
     folder = Path(call("mktemp", "-d", "/tmp/containers-XXXXXX").stdout.strip())
+    before = traces(folder)
     folder.chmod(0o755)
     plugins = folder / "config" / "cli-plugins"
     plugins.mkdir(parents=True)
@@ -183,7 +185,8 @@ def engine(compose_plugin: Path) -> Iterator[Engine]:
             engine.stop()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    assert traces() == before
+    assert traces(folder) == before
+    assert not folder.exists()
 
 
 @dataclass(frozen=True)
@@ -330,7 +333,7 @@ def test_a_worker_container_that_dies_costs_what_it_was_doing(
     up.type("docker compose up --detach --wait", OUT=str(out))
     reduced = out / "imager" / "20260314" / "reduced"
     driver = up.start(NIGHT, OUT=str(out))
-    up.engine._wait_for(lambda: driver.poll() is not None or list(reduced.glob("*.fits")))
+    up.engine.wait_for(lambda: driver.poll() is not None or list(reduced.glob("*.fits")))
     assert driver.poll() is None, driver.communicate()[0]
     done = len(list(reduced.glob("*.fits")))
     if death == "killed by hand":
@@ -354,7 +357,7 @@ def test_a_worker_container_that_dies_costs_what_it_was_doing(
     if death == "killed by hand":
         assert "/mirar-dask-worker-1 0 unhealthy" in up.containers(health)  # and not started
     else:
-        up.engine._wait_for(lambda: "/mirar-dask-worker-1 1 healthy" in up.containers(health))
+        up.engine.wait_for(lambda: "/mirar-dask-worker-1 1 healthy" in up.containers(health))
 
 
 ASK = """
@@ -404,10 +407,10 @@ def test_a_worker_is_healthy_only_while_its_scheduler_knows_it(up: Site) -> None
     health = "{{.Name}} {{.State.Health.Status}}"
     assert up.containers(health).count("/mirar-dask-worker-1 healthy") == 1
     up.type("docker compose stop scheduler")
-    up.engine._wait_for(lambda: "/mirar-dask-worker-1 healthy" not in up.containers(health))
+    up.engine.wait_for(lambda: "/mirar-dask-worker-1 healthy" not in up.containers(health))
     up.type("docker compose start scheduler")
     wanted = {f"/mirar-dask-{name} healthy" for name in ("scheduler-1", "worker-1", "worker-2")}
-    up.engine._wait_for(lambda: set(up.containers(health)) == wanted)
+    up.engine.wait_for(lambda: set(up.containers(health)) == wanted)
 
 
 def test_a_folder_that_is_not_there_is_an_error_that_names_it(site: Site) -> None:
