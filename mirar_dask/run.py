@@ -163,7 +163,8 @@ def run_request(
     Raises
     ------
     UsageError
-        If the output folder cannot be written, or the cluster cannot be had.
+        If the output folder cannot be written, another run is at work on the night, or the
+        cluster cannot be had.
     NothingToDoError
         If no frame could be read.
     """
@@ -175,6 +176,7 @@ def run_request(
     from mirar_dask.errors import ErrorStack
     from mirar_dask.monitoring import run_folder
     from mirar_dask.monitoring.account import Account
+    from mirar_dask.monitoring.heartbeat import beating
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
 
@@ -198,7 +200,7 @@ def run_request(
             say("reading headers")
             plan = plan_request(request)
         planning = time.perf_counter() - began
-        folder = run_folder.make_run_folder(folders.output, run_id)
+        folder = stack.enter_context(beating(folders.output, run_id))
         stack.enter_context(run_folder.log_to(folder / run_folder.LOG))
         stack.enter_context(_telling_where(folders.output))
         journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
