@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
-from mirar_dask.data.image_data import ImageHandle
+from mirar_dask.data.image_data import ImageBatch, ImageHandle
 from mirar_dask.engine.expansion import Context, Expansion, Leaf, Split
 from mirar_dask.engine.legs import ContextState, Leg
 from mirar_dask.engine.lookahead import add_history
@@ -22,7 +22,11 @@ from mirar_dask.engine.travel import files_of
 from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.outcome import Record, Status
-from mirar_dask.processors.base_processor import BaseProcessor, ProcessorWithCache
+from mirar_dask.processors.base_processor import (
+    BaseImageProcessor,
+    BaseProcessor,
+    ProcessorWithCache,
+)
 
 
 class BatchGraph:
@@ -126,7 +130,7 @@ class BatchGraph:
         image = self.values[leg.position]
         assert image is not None
         try:
-            image = add_history(image, [self.steps[link.step] for link in leg.links])
+            image = add_history(image, [(self.steps[link.step], "") for link in leg.links])
         except CONTAINED:
             return False  # a worker says what is wrong with it
         self.absorb_leg(leg, image, {})
@@ -225,10 +229,20 @@ class BatchGraph:
     def resolve(self, state: ContextState, value: Any) -> None:
         """Note that a context is there."""
         state.done, state.value = True, value
+        state.key = self._key_of(state)
         self.ledger.hold(files_of(value))
         self._release_inputs(state)
         self._release_if_unused(state)
         self._look_again()
+
+    def _key_of(self, state: ContextState) -> str:
+        step = self.steps[state.plan.step]
+        assert isinstance(step, BaseImageProcessor)
+        context = state.value.open() if isinstance(state.value, ImageHandle) else state.value
+        inputs = state.plan.ahead or Bunch(tuple(state.ordered_inputs()))
+        batch = inputs.open()
+        assert isinstance(batch, ImageBatch)
+        return step.context_key(context, batch)
 
     def fail_context(self, state: ContextState, reason: str) -> None:
         """Note that a context will never be there; the images that need it are blocked."""

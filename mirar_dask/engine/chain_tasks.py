@@ -138,9 +138,8 @@ class ChainTasks:
             self._pools[pool] = rest
         else:
             del self._pools[pool]
-        contexts = {
-            link.context: graph.contexts[link.context].value for link in pool.links if link.context
-        }
+        states = [graph.contexts[link.context] for link in pool.links if link.context]
+        contexts = {state.name: state.value for state in states}
         items = []
         for leg in taken:
             image = graph.values[leg.position]
@@ -149,7 +148,13 @@ class ChainTasks:
         like = Task(
             label=self.board.label(places or pool.measures),
             number=-1,
-            work=ChainWork(pool.links, (), contexts, self.packing.patience),
+            work=ChainWork(
+                pool.links,
+                (),
+                contexts,
+                {state.name: state.key for state in states},
+                self.packing.patience,
+            ),
             names=(),
             memory=memory.of_chain(
                 nbytes if self._reads_pixels(pool, taken[0]) else 0,

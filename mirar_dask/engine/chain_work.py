@@ -99,7 +99,9 @@ class _Chain:
                 continue
             assert isinstance(step, BaseImageProcessor)
             with self.watch.timing(link.step, 1):
-                image, new = step.process_image(image, self.contexts.get(link.context or ""))
+                name = link.context or ""
+                used = self.work.keys.get(name, "")
+                image, new = step.process_image(image, self.contexts.get(name), used)
             self.records += new
             if image is None:
                 return done, None

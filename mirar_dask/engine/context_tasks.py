@@ -185,10 +185,7 @@ def _names(master: MasterWork) -> tuple[str, ...]:
 
 
 def _master_path(step: ProcessorWithCache, state: ContextState) -> Path:
-    """Path of a master; one of which frames failed has another name."""
-    assert state.plan.path is not None
-    if len(state.inputs) == len(state.plan.frames):
-        return state.plan.path
+    """Path of a master, told from its frames as they came: some may have failed."""
     frames = [state.inputs[position].open() for position in sorted(state.inputs)]
     return step.get_cache_path(ImageBatch(frames))
 

@@ -22,6 +22,7 @@ from mirar_dask.processors.base.blocks import names_of
 from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Form, Regroup
+from mirar_dask.processors.base.history import joint_key
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base_processor import (
     BaseImageProcessor,
@@ -191,10 +192,28 @@ class _Walk:
                     sub.images[position] = as_ahead(after)
             return
         changed = step.changes_keys()
+        used = self.key_of(step, context, sub) if context else ""
         for position, image in sub.images.items():
             self.clean[position] = False
-            image.pass_by(step)
+            image.pass_by(step, used)
             image.know_less(changed)
+
+    def key_of(self, step: BaseImageProcessor, context: Context, sub: _Sub) -> str:
+        """Foresee the key of a context; where it comes out otherwise, so do names of masters."""
+        if context.kind == "none":
+            return ""
+        batch = ImageBatch(list(sub.images.values()))
+        try:
+            if not isinstance(step, ProcessorWithCache):
+                return joint_key(batch)
+            if not step.names_masters_by_content:
+                return joint_key(step.master_frames(batch) if step.combines_plainly else batch)
+            path = context.path or step.get_cache_path(batch)
+            if isinstance(step, ProcessorPremadeCache) and step.is_made_before(batch):
+                return step.premade_key(path)
+            return step.master_key(path)
+        except (LateError, *CONTAINED):
+            return ""
 
     def find_context(self, place: int, step: BaseImageProcessor, sub: _Sub) -> Context:
         """Find out what a step is given beside each image, and what that is made of."""

@@ -41,8 +41,14 @@ class ContextState:
     done: bool = False
     failed: bool = False
     value: Any = None
+    key: str = ""
+    """What it stands for in the history of the images that are given it."""
     reason: str = ""
     users_left: set[int] = field(default_factory=set)
+
+    def ordered_inputs(self) -> list[ImageHandle]:
+        """Images that were handed over, in the order of the batch."""
+        return [self.inputs[position] for position in sorted(self.inputs)]
 
     def usable(self) -> list[int]:
         """Positions of the inputs that go into the master, in order; NaN marks the others."""

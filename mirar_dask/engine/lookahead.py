@@ -87,8 +87,8 @@ class AheadImage(Image):
 
     late: frozenset[str] | None
     """Keys that may still change; None for all."""
-    _passed: list[BaseProcessor]
-    """Steps whose history is not written yet."""
+    _passed: list[tuple[BaseProcessor, str]]
+    """Steps whose history is not written yet, with the keys of what they used."""
     _packed: TravellingHeader
     _header: Any
 
@@ -109,9 +109,9 @@ class AheadImage(Image):
         if self._header is not None:
             self._header.late = self.late
 
-    def pass_by(self, step: BaseProcessor) -> None:
-        """Note that a step was passed which only its history tells of."""
-        self._passed.append(step)
+    def pass_by(self, step: BaseProcessor, used: str = "") -> None:
+        """Note that a step was passed; ``used`` is the key of its context."""
+        self._passed.append((step, used))
         if type(step).write_history is not BaseProcessor.write_history:
             self.header  # noqa: B018  # who knows what it writes
 
@@ -143,8 +143,8 @@ class AheadImage(Image):
     def _write_history(self) -> None:
         passed, self._passed = self._passed, []
         late, self._header.late, self.late = self.late, frozenset(), frozenset()
-        for step in passed:
-            step.write_history(self)
+        for step, used in passed:
+            step.write_history(self, used)
         self._header.late = self.late = late
 
     def _quick(self, key: Any) -> Any:
@@ -218,15 +218,15 @@ def as_ahead(image: Image) -> AheadImage:
     return AheadImage.of(image.travelling_header(), image.pixels)
 
 
-def add_history(handle: ImageHandle, steps: Sequence[BaseProcessor]) -> ImageHandle:
-    """Return a handle that has the history of steps that leave everything else alone."""
+def add_history(handle: ImageHandle, steps: Sequence[tuple[BaseProcessor, str]]) -> ImageHandle:
+    """Return a handle that has the history of steps, with the keys of what they used."""
     if not steps:
         return handle
-    if all(type(step).write_history is BaseProcessor.write_history for step in steps):
-        passed = [(step.base_key, step.fingerprint, "") for step in steps]
+    if all(type(step).write_history is BaseProcessor.write_history for step, _ in steps):
+        passed = [(step.base_key, step.fingerprint, used) for step, used in steps]
         if (quick := add_to_handle(handle, passed)) is not None:
             return quick
     image = handle.open()
-    for step in steps:
-        step.write_history(image)
+    for step, used in steps:
+        step.write_history(image, used)
     return handle.with_header(image.travelling_header())

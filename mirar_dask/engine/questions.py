@@ -24,11 +24,5 @@ def measures_frames(step: BaseProcessor) -> bool:
 
 
 def combines_frames(step: ProcessorWithCache) -> bool:
-    """Whether a master is what `combine_frames` and `finish_master` make of the frames.
-
-    That holds unless a subclass makes, finds or prepares it in a way of its own.
-    """
-    cls = type(step)
-    own = ("make_image", "get_cache_file", "prepare", "select_frames", "keep_master")
-    plain = all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in own)
-    return plain and step.combines_rows
+    """Whether a master can be combined of rows of its frames, in tasks of their own."""
+    return step.combines_plainly and step.combines_rows

@@ -97,6 +97,8 @@ class ChainWork:
     items: tuple[ChainItem, ...]
     contexts: dict[str, Any]
     """Packed contexts by name."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """What they stand for in the history of the images, by name."""
     seconds: float = math.inf
     """No image is begun after so many seconds: the task gives those that are left back."""
 

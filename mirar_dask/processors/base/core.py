@@ -27,8 +27,8 @@ from mirar_dask.processors.base.forms import (
     regroup_of,
     regroups,
 )
-from mirar_dask.processors.base.history import add_to_history
-from mirar_dask.processors.base.identity import fingerprint, parameters_of
+from mirar_dask.processors.base.history import Untouched, add_to_history, joint_key
+from mirar_dask.processors.base.identity import fingerprint, parameters_of, why_unsure
 from mirar_dask.processors.base.outcome import (
     Processed,
     Record,
@@ -77,6 +77,8 @@ class BaseProcessor:
     """May run twice on the same batch; False for what writes to databases and services."""
     writes_products: ClassVar[bool] = True
     """Has effects outside its batch, files mostly; then its work is never left out."""
+    neutral_parameters: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that results do not depend on."""
     fails_before_changing: ClassVar[bool] = False
     """Raises before it changes anything, so that nothing need be kept to undo it."""
     reads_later: ClassVar[bool] = False
@@ -140,6 +142,11 @@ class BaseProcessor:
     def fingerprint(self) -> str:
         """Hash of class, version and parameters; computed once the night is set."""
         return self.__dict__.get("_fingerprint") or fingerprint(self)
+
+    @property
+    def why_unsure(self) -> str | None:
+        """Why nobody can tell whether this step changed since an earlier run; None if one can."""
+        return why_unsure(self)
 
     @property
     def concurrency_limit(self) -> int | None:
@@ -223,14 +230,21 @@ class BaseProcessor:
 
         Raises whatever the operation raises; `process` is the form that contains it.
         """
+        used = joint_key(batch) if self.mixes_blocks else ""
         batch = self._apply(batch)
-        batch = self._update_processing_history(batch)
+        batch = self._update_processing_history(batch, used)
         self.check_duplicates(batch)
         return batch
 
-    def _update_processing_history(self, batch: DataBatch) -> DataBatch:
+    @property
+    def mixes_blocks(self) -> bool:
+        """Whether what it makes of a block may depend on the others of its batch."""
+        tells = self.headers_only and self.changes_keys() == frozenset()
+        return self.form is Form.BATCH and not tells
+
+    def _update_processing_history(self, batch: DataBatch, used: str = "") -> DataBatch:
         for block in batch:
-            self.write_history(block)
+            self.write_history(block, used)
         return batch
 
     def write_history(self, block: DataBlock, used: str = "") -> None:
@@ -288,7 +302,12 @@ class BaseProcessor:
     def rearrange(self, dataset: Dataset) -> Stepped:
         """Run `update_dataset`; if it raises, the batches that entered it fail with one report."""
         try:
-            return Stepped(self.update_dataset(dataset))
+            if self.regroup is not Regroup.FREE:
+                return Stepped(self.update_dataset(dataset))
+            before = Untouched(dataset)
+            after = self.update_dataset(dataset)
+            before.mark_the_others(after, self.fingerprint)
+            return Stepped(after)
         except CONTAINED as exc:
             names = tuple(name for batch in dataset for name in names_of(batch))
             return Stepped(Dataset(), [self.failure(exc, names)])

@@ -7,8 +7,9 @@ import socket
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
-from mirar_dask.data import DataBlock, Image, ImageHandle
+from mirar_dask.data import DataBlock, Dataset, Image, ImageHandle, SourceTable
 from mirar_dask.data.header_edits import put_texts, with_texts
 from mirar_dask.paths import (
     PACKAGE_NAME,
@@ -61,11 +62,7 @@ def add_to_history(block: DataBlock, base_key: str, fingerprint: str, used: str 
         Key of what the step used beside the block.
     """
     steps = str(block[PROC_HISTORY_KEY])
-    try:
-        key = str(block[PRODKEY_KEY])
-    except KeyError:
-        key = ""
-    texts = history(steps, key, [(base_key, fingerprint, used)])
+    texts = history(steps, key_of(block), [(base_key, fingerprint, used)])
     if isinstance(block, Image):
         put_texts(block.header, texts)
     else:
@@ -81,6 +78,51 @@ def add_to_handle(handle: ImageHandle, passed: Iterable[Passed]) -> ImageHandle 
     texts = history(steps, str(handle.get(PRODKEY_KEY, "")), passed)
     header = with_texts(handle.header, texts)
     return None if header is None else handle.with_header(header)
+
+
+def key_of(block: DataBlock) -> str:
+    """Return the PRODKEY of a block; empty where it has none."""
+    try:
+        return str(block[PRODKEY_KEY])
+    except KeyError:
+        return ""
+
+
+def joint_key(blocks: Iterable[DataBlock]) -> str:
+    """Return one key for blocks that are looked at together, in their order."""
+    return digest(*(key_of(block) for block in blocks))
+
+
+class Untouched:
+    """What blocks were before a step that may do anything to all of them.
+
+    A block that it only moved keeps its PRODKEY; any other gets one that stands for all blocks
+    that the step saw and for its own place.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        blocks = [block for batch in dataset for block in batch]
+        self._known = {_state(block) for block in blocks}
+        self._all = joint_key(blocks)
+
+    def mark_the_others(self, dataset: Dataset, fingerprint: str) -> None:
+        """Give blocks that were changed, or are new, keys of their own."""
+        for number, batch in enumerate(dataset):
+            for place, block in enumerate(batch):
+                if _state(block) not in self._known:
+                    key = digest(key_of(block), self._all, fingerprint, f"{number}.{place}")
+                    if isinstance(block, Image):
+                        put_texts(block.header, {PRODKEY_KEY: key})
+                    else:
+                        block[PRODKEY_KEY] = key
+
+
+def _state(block: DataBlock) -> tuple[Any, ...]:
+    """Return header and pixels as they are: pixels never change, they are replaced."""
+    if isinstance(block, Image):
+        return block.travelling_header().token, block.pixels
+    assert isinstance(block, SourceTable)
+    return block.__dask_tokenize__()
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,7 @@ from mirar_dask.processors.base.blocks import names_of, separate_headers
 from mirar_dask.processors.base.core import CONTAINED, BaseProcessor
 from mirar_dask.processors.base.errors import DuplicationError
 from mirar_dask.processors.base.forms import Form, Regroup, default_hook, regroups
+from mirar_dask.processors.base.history import joint_key
 from mirar_dask.processors.base.identity import file_key
 from mirar_dask.processors.base.outcome import Processed, Record, Status, Stepped, collect_caveats
 
@@ -125,8 +126,9 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
             if any(record.status is Status.FAILED for record in records):
                 return Processed(None, records)
         kept = []
+        used = self.context_key(context, batch) if self.form is Form.GATHER else ""  # type: ignore[arg-type]
         for image in batch:
-            after, new = self.process_image(image, context)
+            after, new = self.process_image(image, context, used)
             records += new
             if after is not None:
                 kept.append(after)
@@ -164,8 +166,25 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
             Record(blocked, Status.BLOCKED, self.step_name, failed.reason),
         ]
 
-    def process_image(self, image: Image, context: Any = None) -> tuple[Image | None, list[Record]]:
-        """Do the operation on one image; what fails is reported, never raised."""
+    def context_key(self, context: Any, batch: ImageBatch) -> str:
+        """Key of a context, for the history of the images that are given it.
+
+        Parameters
+        ----------
+        context : Any
+            What `prepare` returned.
+        batch : ImageBatch
+            The images that it was made of; those that `prepare` saw.
+        """
+        return joint_key(batch)
+
+    def process_image(
+        self, image: Image, context: Any = None, used: str = ""
+    ) -> tuple[Image | None, list[Record]]:
+        """Do the operation on one image; what fails is reported, never raised.
+
+        ``used`` is the key of the context.
+        """
         before = None if self.fails_before_changing else deepcopy(image)
         names = names_of(image)
         records: list[Record] = []
@@ -180,7 +199,7 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
                         f"{type(self).__name__}.apply_to_image returned "
                         f"{type(after).__name__}, not an Image"
                     )
-                self.write_history(after, _key_of(context))
+                self.write_history(after, used)
             except NoncriticalProcessingError as exc:
                 records.append(self.failure(exc, names, status=Status.CAVEATS))
                 after = image if before is None else before
@@ -189,13 +208,6 @@ class BaseImageProcessor(BaseProcessor, ImageHandler):
                 after = None
         records += [Record(n, Status.CAVEATS, self.step_name, why) for n, why in caveats]
         return after, records
-
-
-def _key_of(context: Any) -> str:
-    """Key of a master, where that is what the context is."""
-    if isinstance(context, Image) and PRODKEY_KEY in context.keys():
-        return str(context[PRODKEY_KEY])
-    return ""
 
 
 class BaseImageLoader(BaseImageProcessor):

@@ -22,7 +22,8 @@ from mirar_dask.paths import (
     get_output_path,
     safe_component,
 )
-from mirar_dask.processors.base.identity import describe, digest
+from mirar_dask.processors.base.history import joint_key
+from mirar_dask.processors.base.identity import digest, file_key
 from mirar_dask.processors.base.images import BaseImageProcessor
 
 Method = Literal["median", "mean", "sigma_clip"]
@@ -57,6 +58,9 @@ class ProcessorWithCache(BaseImageProcessor):
     """
 
     writes_products = False
+    neutral_parameters = frozenset(
+        {"try_load_cache", "write_to_cache", "overwrite", "cache_sub_dir"}
+    )
     scale_from_header: ClassVar[bool] = True
     """Whether `frame_scale` needs the header only."""
 
@@ -129,7 +133,7 @@ class ProcessorWithCache(BaseImageProcessor):
         MissingCalibrationError
             If there are fewer than ``min_inputs``.
         """
-        frames = self.usable_frames(self.select_cache_images(batch))
+        frames = self.master_frames(batch)
         if len(frames) < max(1, self.min_inputs):
             raise self.missing_error(
                 f"found {len(frames)} {self.base_key} frames among {len(batch)} images, "
@@ -188,36 +192,36 @@ class ProcessorWithCache(BaseImageProcessor):
 
     def get_cache_file_name(self, images: ImageBatch) -> str:
         """Name of the master: key, header values asked for, hash of frames and parameters."""
-        frames = self.select_cache_images(images)
+        frames = self.master_frames(images)
         keys = self.cache_image_name_header_keys or []
         keys = [keys] if isinstance(keys, str) else keys
         shown = "_".join(str(frames[0][key]) for key in keys) if len(frames) else ""
         return safe_component(f"{self.base_key}_{shown}_{self.master_hash(frames)}.fits")
 
     def master_hash(self, frames: ImageBatch) -> str:
-        """Hash of what decides the master: its frames, their histories, and the parameters.
+        """Hash of what decides the master: its frames as they are here, and what is done to them.
 
-        A frame counts by its name, size and time of change, so that a changed frame, or another
-        parameter, makes another master.
+        A frame counts by its PRODKEY, so that a changed frame, another parameter of any step
+        before, or another master that it was corrected by, makes another master.
         """
         found = hashlib.sha1(usedforsecurity=False)
         for line in sorted(_identity(frame) for frame in frames):
             found.update(line.encode())
-        for name, value in sorted(self.parameters().items()):
-            found.update(f"{name}={describe(value)};".encode())
-        found.update(f"{type(self).__qualname__} {self.version}".encode())
+        found.update(self.fingerprint.encode())
         return found.hexdigest()[:20]
 
     def get_cache_file(self, images: ImageBatch) -> Image:
         """Return the master for a batch: the one on disk where there is one, else a new one."""
         path = self.get_cache_path(images)
         if self.try_load_cache and path.exists():
-            return self.open_fits(path)
+            master = self.open_fits(path)
+            master[PRODKEY_KEY] = self.master_key(path)
+            return master
         return self.keep_master(self.make_image(images), path)
 
     def keep_master(self, master: Image, path: Path) -> Image:
         """Save a new master where that is asked for; SAVEPATH is set in either case."""
-        master[PRODKEY_KEY] = digest(path.name)  # the name holds the hash of frames and parameters
+        master[PRODKEY_KEY] = self.master_key(path)
         if self.write_to_cache and (self.overwrite or not path.exists()):
             path.parent.mkdir(parents=True, exist_ok=True)
             with counted_as("masters"):
@@ -225,6 +229,42 @@ class ProcessorWithCache(BaseImageProcessor):
         elif LATEST_SAVE_KEY not in master.keys():
             master[LATEST_SAVE_KEY] = path.name
         return master
+
+    @staticmethod
+    def master_key(path: Path) -> str:
+        """Key of a master: its name holds the hash of frames and parameters."""
+        return digest(path.name)
+
+    @property
+    def names_masters_by_content(self) -> bool:
+        """Whether the name of a master stands for all that it was made of.
+
+        Not if a subclass finds or names it in a way of its own.
+        """
+        cls = type(self)
+        return all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in _NAMING)
+
+    @property
+    def combines_plainly(self) -> bool:
+        """Whether a master is what `combine_frames` and `finish_master` make of the frames.
+
+        Not if a subclass makes, finds or prepares it in a way of its own.
+        """
+        cls = type(self)
+        return all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in _MAKING)
+
+    def context_key(self, context: Any, batch: ImageBatch) -> str:
+        """Key of the master; where its name tells too little, of what it was made of."""
+        if context is None:
+            return ""
+        if self.names_masters_by_content and isinstance(context, Image):
+            return str(context.get(PRODKEY_KEY, ""))
+        frames = self.master_frames(batch) if self.combines_plainly else batch
+        return joint_key(frames)
+
+    def master_frames(self, images: ImageBatch) -> ImageBatch:
+        """Pick the frames of which the master for a batch is made."""
+        return self.usable_frames(self.select_cache_images(images))
 
     # -- gather, then image by image ----------------------------------------------------------
 
@@ -264,6 +304,20 @@ class ProcessorPremadeCache(ProcessorWithCache):
         except Exception:  # the generator is the user's: it fails again where that is reported
             return True
 
+    @property
+    def names_masters_by_content(self) -> bool:
+        """Whether the key of a master stands for all that it was made of; given ones have marks."""
+        cls = type(self)
+        own = all(getattr(cls, n) is getattr(ProcessorPremadeCache, n) for n in _FINDING)
+        return own and all(
+            getattr(cls, n) is getattr(ProcessorWithCache, n) for n in _NAMING if n not in _FINDING
+        )
+
+    @staticmethod
+    def premade_key(path: Path) -> str:
+        """Key of a master that was made before: any other file there is another master."""
+        return digest("premade", file_key(path))
+
     def get_cache_path(self, images: ImageBatch) -> Path:
         """Path of the master for a batch."""
         path = self.master_image_path_generator(images)
@@ -284,17 +338,22 @@ class ProcessorPremadeCache(ProcessorWithCache):
             raise self.missing_error(f"no master at '{path}'; give the path of one that exists")
         master = self.open_fits(path)
         master[LATEST_SAVE_KEY] = str(path)  # it may have been moved since it was saved
+        master[PRODKEY_KEY] = self.premade_key(path)
         return master
 
 
+_FINDING = ("get_cache_path", "get_cache_file")
+_NAMING = (*_FINDING, "get_cache_file_name", "master_hash", "keep_master")
+"""Methods by which a master is found and named."""
+_MAKING = ("make_image", "get_cache_file", "prepare", "select_frames", "keep_master")
+"""Methods by which a master is made."""
+
+
 def _identity(frame: Image) -> str:
+    known = frame.get(PRODKEY_KEY)
+    if known:
+        return f"{frame[BASE_NAME_KEY]}|{known}\n"
+    # Made by a caller who did not load it from a file.
     parts = [str(frame[BASE_NAME_KEY]), str(frame[PROC_HISTORY_KEY])]
-    for name in str(frame[RAW_IMG_KEY]).split(","):
-        path = Path(name)
-        try:
-            stat = path.stat()
-        except OSError:  # made in memory, or moved since: the name has to do
-            parts.append(path.name)
-        else:
-            parts.append(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}")
+    parts += [file_key(Path(name)) for name in str(frame[RAW_IMG_KEY]).split(",")]
     return "|".join(parts) + "\n"
