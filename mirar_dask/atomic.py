@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from mirar_dask.errors.exceptions import WriteError
@@ -29,6 +30,31 @@ _REASONS = {
     errno.EEXIST: "it exists already and may not be overwritten",
     errno.ENAMETOOLONG: "its name is too long",
 }
+
+
+_written: ContextVar[list[Path] | None] = ContextVar("mirar_dask_written", default=None)
+
+
+@contextmanager
+def noting_written() -> Iterator[list[Path]]:
+    """Gather the paths of the files that this thread writes inside the block."""
+    found: list[Path] = []
+    token = _written.set(found)
+    try:
+        yield found
+    finally:
+        _written.reset(token)
+
+
+def note_written(path: Path | str) -> None:
+    """Say that a file was written, where that was not done by `replacing`.
+
+    A processor that lets another program write a product says so here: then the file is made
+    again if it is gone when the night is resumed.
+    """
+    found = _written.get()
+    if found is not None:
+        found.append(Path(path).absolute())
 
 
 @contextmanager
@@ -60,6 +86,7 @@ def replacing(path: Path | str, *, overwrite: bool = True) -> Iterator[Path]:
             temporary.replace(path)
         else:
             _place_new(temporary, path)
+        note_written(path)
     except OSError as error:
         if isinstance(error, WriteError) or error.errno is None:
             raise

@@ -36,6 +36,8 @@ class NightSettings:
     """Folder that holds the night's frames themselves."""
     night: str | None = None
     """Name of the night; with `raw` it defaults to the folder's name."""
+    raw_root: Path | None = None
+    """Root of the frames of all nights; defaults to ``RAW_DATA_DIR``, else the home folder."""
     out: Path | None = None
     """Output folder; defaults to ``OUTPUT_DATA_DIR``, else the home folder."""
     configurations: tuple[str, ...] = ("default",)
@@ -62,6 +64,18 @@ class NightSettings:
     """Whether a plan whose largest task does not fit is refused."""
     fail_fast: bool = False
     """Whether the first failure ends the run."""
+    skip_existing: bool = False
+    """Whether what earlier runs of the night did is not done again."""
+    clobber: bool = False
+    """Whether masters of earlier runs are made again too."""
+    resumes: Path | None = None
+    """Folder of the run that is continued."""
+
+    def __post_init__(self) -> None:
+        if self.skip_existing and self.clobber:
+            raise UsageError(
+                "--skip-existing and --clobber contradict each other; keep one of them"
+            )
 
     def resolve_cluster(self, environment: Mapping[str, str] = os.environ) -> Resolved:
         """Decide where the work is done, from what was asked for, environment and file."""
@@ -123,7 +137,7 @@ def resolve_folders(
         If neither a folder of frames nor a night is named.
     """
     home = home or Path.home()
-    raw_root = Path(environment.get(RAW_DATA_DIR_VARIABLE) or home)
+    raw_root = Path(settings.raw_root or environment.get(RAW_DATA_DIR_VARIABLE) or home)
     output = settings.out or Path(environment.get(OUTPUT_DATA_DIR_VARIABLE) or home)
     if settings.raw is None and not settings.night:
         raise UsageError(

@@ -52,6 +52,10 @@ class NightOptions(TypedDict, total=False):
     """Whether a plan whose largest task does not fit is refused (default)."""
     fail_fast: bool
     """Whether nothing new is begun after the first failure; by default the rest goes on."""
+    skip_existing: bool
+    """Whether what earlier runs of the night did, and nothing changed, is not done again."""
+    clobber: bool
+    """Whether masters that earlier runs left are made again; by default they are used."""
 
 
 def request_night(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,12 +20,15 @@ from mirar_dask.config import cache_folder, check_output_folder
 from mirar_dask.request import NightOptions, Request, request_night
 
 if TYPE_CHECKING:
+    from mirar_dask.engine.memo import Memo
     from mirar_dask.engine.plan import Plan
     from mirar_dask.engine.types import Engine, Event, Listener, RunResult, RunSettings
     from mirar_dask.errors import ErrorStack
     from mirar_dask.monitoring.account import Account
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.pipelines.base_pipeline import Pipeline
+    from mirar_dask.processors.base.outcome import Record
+    from mirar_dask.processors.base_processor import BaseProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +50,8 @@ def reduce_night(
     **options
         ``raw``, ``night``, ``out``, ``configuration``, ``instrument``, ``parameters``,
         ``calibrations``, ``cluster``, ``workers``, ``memory``, ``cluster_settings``,
-        ``cluster_config``, ``cache``, ``memory_check``, ``fail_fast``: see
+        ``cluster_config``, ``cache``, ``memory_check``, ``fail_fast``, ``skip_existing``,
+        ``clobber``: see
         `mirar_dask.request.NightOptions`.
 
     Returns
@@ -97,12 +102,24 @@ def plan_request(request: Request) -> Plan:
 
     roots, pipeline = request.folders.roots, request.pipeline
     with use_roots(roots):
-        steps = pipeline.set_configuration(request.settings.configurations[0])
+        steps = _steps(request, request.settings.configurations[0])
         settings = RunSettings(roots=roots, adapt=pipeline.adapt)
         found = plan(steps, Dataset([ImageBatch()]), settings)
     if request.settings.memory_check:
         _refuse_if_too_large(request, found)
     return found
+
+
+def _steps(request: Request, configuration: str) -> list[BaseProcessor]:
+    """Return the steps of a configuration; they find no master where all is to be made anew."""
+    from mirar_dask.processors.base_processor import ProcessorWithCache
+
+    steps = request.pipeline.set_configuration(configuration)
+    if request.settings.clobber:
+        for step in steps:
+            if isinstance(step, ProcessorWithCache):
+                step.try_load_cache = False
+    return steps
 
 
 def _refuse_if_too_large(request: Request, found: Plan) -> None:
@@ -128,9 +145,12 @@ class _Progress:
     def add(self, result: RunResult) -> None:
         """Take in the result of one more configuration."""
         from mirar_dask.monitoring.state import FAILURES
+        from mirar_dask.processors.base.outcome import Status
 
         for name, status in result.frames.items():
-            if self.frames.get(name) not in FAILURES:  # failed once is failed
+            before = self.frames.get(name)
+            # Failed once is failed, and who was worked on was not skipped.
+            if before not in FAILURES and not (before and status is Status.SKIPPED):
                 self.frames[name] = status
         self.records += result.records
         self.errors += result.errors
@@ -172,6 +192,7 @@ def run_request(
     from mirar_dask.cluster.places import Places
     from mirar_dask.data.cache import CachePlace, use_place
     from mirar_dask.engine.journal import Journal
+    from mirar_dask.engine.memo import MEMO, Memo
     from mirar_dask.engine.types import RunSettings
     from mirar_dask.errors import ErrorStack
     from mirar_dask.monitoring import run_folder
@@ -179,6 +200,7 @@ def run_request(
     from mirar_dask.monitoring.heartbeat import beating
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
+    from mirar_dask.resuming import clear_debris, earlier_memos, save_request
 
     settings, folders, pipeline = request.settings, request.folders, request.pipeline
     spec = request.cluster
@@ -205,6 +227,12 @@ def run_request(
         stack.enter_context(_telling_where(folders.output))
         journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
         (folder / run_folder.PLAN).write_text(json.dumps(plan.to_json(), indent=1) + "\n")
+        save_request(request, folder)
+        clear_debris(folders.output, run_id)
+        earlier = earlier_memos(folders.output, settings.resumes) if settings.skip_existing else []
+        memo = stack.enter_context(Memo(folders.output, folder / MEMO, run_id, earlier))
+        told = [*_remove_altered(memo), *_replaced(request, before)]
+        progress.records += told
         stack.callback(_clear_after_losses, account, folders.output, started)
         say("starting workers" if spec.kind == "local" else "connecting")
         cache = cache_folder(settings.cache, run_id, folder / run_folder.CACHE)
@@ -223,6 +251,7 @@ def run_request(
                 listeners=(journal, account, *map(_contained, listeners)),
                 adapt=pipeline.adapt,
                 check_memory=settings.memory_check,
+                memo=memo,
             ),
             progress,
             plan,
@@ -244,6 +273,7 @@ def run_request(
         run_folder=folder,
         frames=progress.frames,
         records=tuple(progress.records),
+        continues=settings.resumes.name if settings.resumes else None,
         products=products,
         phases={
             # Also the end of the cluster, and whatever else belongs to no other phase.
@@ -278,7 +308,7 @@ def _run_configurations(
     names = request.settings.configurations
     dataset = Dataset([ImageBatch()])
     for number, name in enumerate(names, start=1):
-        steps = request.pipeline.set_configuration(name)
+        steps = _steps(request, name)
         # The files behind the last images belong to the run: they are gone with its cache.
         opened = plan.opened if number == 1 and plan.opened and not plan.opened.late else None
         settings = replace(settings, keep_results=number < len(names), opened=opened)
@@ -287,6 +317,32 @@ def _run_configurations(
         dataset = result.dataset
         if not len(dataset) or (settings.fail_fast and progress.errors.reports):
             break
+
+
+def _remove_altered(memo: Memo) -> list[Record]:
+    """Remove masters that were changed since a run made them, so that they are made again."""
+    altered = memo.altered_masters()
+    for path in altered:
+        path.unlink(missing_ok=True)
+    reason = "was changed after it was made; it is made again"
+    return [_told(f"master {path.name} {reason}") for path in altered]
+
+
+def _replaced(request: Request, before: Mapping[Path, Any]) -> list[Record]:
+    """Say what a run that starts over finds there."""
+    if not request.settings.clobber or not before:
+        return []
+    folders = Counter(str(p.parent.relative_to(request.folders.output)) for p in before)
+    where = ", ".join(f"{n} in {name}/" for name, n in sorted(folders.items()))
+    return [_told(f"starting over: files of earlier runs are replaced ({where})")]
+
+
+def _told(reason: str) -> Record:
+    from mirar_dask.monitoring.state import PLAN_STEP
+    from mirar_dask.processors.base.outcome import Record, Status
+
+    logger.warning("%s", reason)
+    return Record((), Status.CAVEATS, PLAN_STEP, reason)
 
 
 def _save_errors(request: Request, errors: ErrorStack) -> None:

@@ -34,6 +34,7 @@ RANKS = {
     "testing": 4.5,
     "config": 5,
     "request": 5,
+    "resuming": 5,
     "run": 5,
     "cli": 6,
     "__main__": 6,

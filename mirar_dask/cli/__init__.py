@@ -10,10 +10,11 @@ from mirar_dask.cli.demo import demo
 from mirar_dask.cli.pipelines import pipelines
 from mirar_dask.cli.plan import plan
 from mirar_dask.cli.processors import processors
+from mirar_dask.cli.resume import resume
 from mirar_dask.cli.run import run
 from mirar_dask.cli.simulate import simulate
 
 __all__ = ["app", "command", "main"]
 
-for _command in (demo, simulate, run, plan, pipelines, processors, cluster):
+for _command in (demo, simulate, run, resume, plan, pipelines, processors, cluster):
     app.add_command(_command)

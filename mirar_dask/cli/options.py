@@ -141,15 +141,13 @@ def night_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def settings_from(options: dict[str, Any], *, fail_fast: bool = False) -> NightSettings:
+def settings_from(options: dict[str, Any]) -> NightSettings:
     """Turn the values of `night_options` into settings.
 
     Parameters
     ----------
     options : dict
         Keyword arguments that click gave the command.
-    fail_fast : bool
-        Whether the first failure ends the run.
     """
     from mirar_dask.paths import load_env
 
@@ -159,7 +157,6 @@ def settings_from(options: dict[str, Any], *, fail_fast: bool = False) -> NightS
     return NightSettings(
         configurations=names or ("default",),
         parameters=parse_parameters(options.pop("parameters")),
-        fail_fast=fail_fast,
         cluster_settings=cluster,
         **options,
     )

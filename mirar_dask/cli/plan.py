@@ -111,6 +111,8 @@ def print_plan(found: Plan, console: Console, *, title: str) -> None:
         console.print(Text(f"caveat: {sentence}", style="yellow"))
     for sentence in found.late:
         console.print(Text(f"known at run time only: {sentence}", style="dim"))
+    for sentence in found.not_resumable:
+        console.print(Text(f"not resumable: {sentence}", style="dim"))
     if found.memory:
         size = f"{found.memory / 1e6:.0f} MB"
         console.print(Text(f"largest task: {found.largest}, about {size} of memory"))

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 @click.command(short_help="Reduce a night.")
 @night_options
 @click.option("--fail-fast", is_flag=True, help="Begin nothing new after the first failure.")
+@click.option(
+    "--skip-existing", is_flag=True, help="Do not do again what earlier runs of the night did."
+)
+@click.option("--clobber", is_flag=True, help="Make masters again that earlier runs left.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option(
     "--json",
@@ -33,9 +37,7 @@ if TYPE_CHECKING:
     help="Write the summary (with --dry-run: the plan) for machines.",
 )
 @verbosity_option
-def run(
-    *, fail_fast: bool, dry_run: bool, json_path: Path | None, verbosity: int, **options: Any
-) -> int:
+def run(*, dry_run: bool, json_path: Path | None, verbosity: int, **options: Any) -> int:
     """Reduce a night by PIPELINE.
 
     PIPELINE is a name that 'mirar-dask pipelines' lists, file.py:Name or package.module:Name.
@@ -50,7 +52,7 @@ def run(
     from mirar_dask.request import prepare
 
     check_json_path(json_path)
-    request = prepare(settings_from(options, fail_fast=fail_fast))
+    request = prepare(settings_from(options))
     if dry_run:
         from mirar_dask.cli.plan import show_plan
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
-from mirar_dask.data.image_data import ImageBatch, ImageHandle
+from mirar_dask.data.image_data import ImageHandle
 from mirar_dask.engine.expansion import Context, Expansion, Leaf, Split
 from mirar_dask.engine.legs import ContextState, Leg
 from mirar_dask.engine.lookahead import add_history
@@ -229,20 +229,42 @@ class BatchGraph:
     def resolve(self, state: ContextState, value: Any) -> None:
         """Note that a context is there."""
         state.done, state.value = True, value
-        state.key = self._key_of(state)
+        step = self.steps[state.plan.step]
+        assert isinstance(step, BaseImageProcessor)
+        state.key = state.key_of(step, value)
         self.ledger.hold(files_of(value))
         self._release_inputs(state)
         self._release_if_unused(state)
         self._look_again()
 
-    def _key_of(self, state: ContextState) -> str:
+    def put_off(self, state: ContextState) -> bool:
+        """Act as if a context were there whose key its inputs tell; False if it must be made."""
         step = self.steps[state.plan.step]
+        if state.plan.kind != "prepare" or isinstance(step, ProcessorWithCache):
+            return False
         assert isinstance(step, BaseImageProcessor)
-        context = state.value.open() if isinstance(state.value, ImageHandle) else state.value
-        inputs = state.plan.ahead or Bunch(tuple(state.ordered_inputs()))
-        batch = inputs.open()
-        assert isinstance(batch, ImageBatch)
-        return step.context_key(context, batch)
+        state.key = state.key_of(step, None)
+        state.done = state.put_off = True
+        self._look_again()
+        return True
+
+    def wait_for_put_off(self, leg: Leg) -> list[ContextState] | None:
+        """Let a leg wait for the contexts that were put off; None if it needs none of them.
+
+        Returns
+        -------
+        list of ContextState or None
+            Those that nobody has asked for before.
+        """
+        states = [self.contexts[link.context] for link in leg.links if link.context]
+        if all(state.done and not state.put_off for state in states):
+            return None
+        wanted = [state for state in states if state.put_off]
+        for state in wanted:
+            state.done = state.put_off = False
+        self.under_way.discard(leg.position)
+        self._waiting.add(leg.position)
+        return wanted
 
     def fail_context(self, state: ContextState, reason: str) -> None:
         """Note that a context will never be there; the images that need it are blocked."""
@@ -393,6 +415,8 @@ class BatchGraph:
         if state.done and not state.users_left and state.value is not None:
             self.ledger.drop(files_of(state.value))
             state.value = None
+        if state.put_off and not state.users_left:
+            self._release_inputs(state)
 
     def _rank_of(self, split: Split) -> Rank:
         def rank() -> int | None:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from mirar_dask.atomic import noting_written
 from mirar_dask.data import DataBatch, Dataset, Image
+from mirar_dask.data.pixels import FitsFilePixels, FitsPixels
 from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.questions import is_solo
 from mirar_dask.engine.segments import sees_all_batches
 from mirar_dask.engine.stopwatch import Stopwatch
-from mirar_dask.engine.travel import pack_image
-from mirar_dask.engine.types import BatchWork, Bunch, LoadWork, Outcome, RegroupWork, StepTime
+from mirar_dask.engine.travel import marks_of, pack_image
+from mirar_dask.engine.types import (
+    Aside,
+    BatchWork,
+    Bunch,
+    Checkpoint,
+    LoadWork,
+    Outcome,
+    RegroupWork,
+    StepTime,
+)
 from mirar_dask.processors.base.forms import Form
 from mirar_dask.processors.base.outcome import Record, Row
 from mirar_dask.processors.base_processor import BaseImageLoader, BaseProcessor
@@ -44,16 +55,22 @@ def do_batch(work: BatchWork, bench: Bench) -> Outcome:
     rows: list[tuple[int, int, tuple[Row, ...]]] = []
     dataset: list[DataBatch] = [work.batch.open()]
     place = work.step
-    while place < work.stop and dataset:
-        step = bench.steps[place]
-        if place > work.step and not _goes_on(step, dataset):
-            break
-        with watch.timing(place, sum(len(batch) for batch in dataset)):
-            dataset = _one_step(step, place, dataset, records, rows)
-        place += 1
+    checkpoints: list[Checkpoint] = []
+    with noting_written() as paths:
+        while place < work.stop and dataset:
+            step = bench.steps[place]
+            if place > work.step and not _goes_on(step, dataset):
+                break
+            with watch.timing(place, sum(len(batch) for batch in dataset)):
+                dataset = _one_step(step, place, dataset, records, rows)
+            place += 1
+            if work.checkpoints and (batches := _lasting(dataset)) is not None:
+                aside = Aside(tuple(records), tuple(rows), marks_of(paths))
+                checkpoints.append(Checkpoint(place, batches, aside))
     files: list[Path] = []
     bunches = tuple(_pack_batch(batch, files) for batch in dataset)
     return Outcome(
+        checkpoints=tuple(checkpoints),
         batches=bunches,
         next_step=place,
         records=tuple(records),
@@ -108,6 +125,14 @@ def _one_step(
     stepped = step.rearrange(Dataset(kept))
     records += stepped.records
     return list(stepped.dataset)
+
+
+def _lasting(dataset: list[DataBatch]) -> tuple[Bunch, ...] | None:
+    """Return the batches as they are now if their pixels lie in FITS files; None otherwise."""
+    images = [block for batch in dataset for block in batch if isinstance(block, Image)]
+    if not all(isinstance(image.pixels, FitsPixels | FitsFilePixels) for image in images):
+        return None
+    return tuple(Bunch.of(batch) for batch in dataset)
 
 
 def _pack_batch(batch: DataBatch, files: list[Path]) -> Bunch:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,8 @@ class Bench:
     memory: int = 0
     """Bytes that a task and the masters kept from others may fill; 0 where there is no limit."""
     contexts: ContextCache = field(init=False)
+    last_pending: tuple[Any, np.ndarray] | None = field(default=None, init=False)
+    """Pixels that were made again last, and what they are."""
     last_band: tuple[Path, np.ndarray] | None = field(default=None, init=False)
     """Band of a master that was made last, and its file: who joins it here need not read it."""
 
@@ -106,6 +110,33 @@ class Bench:
         self.contexts = ContextCache(self.memory // 2 or CONTEXT_BYTES)
         for place, step in enumerate(self.steps):
             step.set_preceding_steps(list(self.steps[:place]))
+
+
+_current: ContextVar[Bench | None] = ContextVar("mirar_dask_bench", default=None)
+
+
+@contextmanager
+def use_bench(bench: Bench) -> Iterator[None]:
+    """Let pixels that are made when they are read be made by the steps of a run."""
+    token = _current.set(bench)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_bench() -> Bench:
+    """Return the bench at which this thread works.
+
+    Raises
+    ------
+    ProcessorError
+        If it does no task of a run.
+    """
+    bench = _current.get()
+    if bench is None:
+        raise ProcessorError("these pixels can be read in a task of their run only")
+    return bench
 
 
 _benches: dict[str, Bench] = {}

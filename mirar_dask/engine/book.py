@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mirar_dask.engine.order import Order
 from mirar_dask.engine.release import FileLedger
-from mirar_dask.engine.types import Bunch, Outcome
+from mirar_dask.engine.types import Bunch, Rows
 from mirar_dask.processors.base.outcome import Record, Row
 
 
@@ -32,10 +32,10 @@ class RunBook:
             for handle in bunch.members:
                 self.ledger.drop(handle.files)
 
-    def take_rows(self, outcome: Outcome, order: Order) -> None:
-        """Keep the rows of an outcome, which belong to the batch with this place in the night."""
-        for step, place, rows in outcome.rows:
-            self._rows.append((step, order, place, rows))
+    def take_rows(self, rows: Rows, order: Order) -> None:
+        """Keep rows, which belong to the batch with this place in the night."""
+        for step, place, found in rows:
+            self._rows.append((step, order, place, found))
 
     def tables(self) -> dict[int, list[Row]]:
         """Rows of the night's tables by step, in the order of their batches."""

@@ -17,6 +17,7 @@ from mirar_dask.engine.board import Landing, TaskBoard, Urgency
 from mirar_dask.engine.book import RunBook
 from mirar_dask.engine.legs import Leg
 from mirar_dask.engine.packing import Packing
+from mirar_dask.engine.recollection import Recollection
 from mirar_dask.engine.travel import size_of
 from mirar_dask.engine.types import ChainItem, ChainWork, Link, Outcome, Task
 from mirar_dask.processors.base.outcome import Record, Status
@@ -63,6 +64,8 @@ class ChainTasks:
         Chooses how many images go into a task.
     touch : callable
         Told of each graph that should be looked at again.
+    recall : Recollection, optional
+        Keeps what was done for a later run.
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class ChainTasks:
         book: RunBook,
         packing: Packing,
         touch: Callable[[BatchGraph], None],
+        recall: Recollection | None = None,
     ) -> None:
+        self.recall = recall
         self.board, self.book, self.packing, self.touch = board, book, packing, touch
         self._pools: dict[_Pool, list[Leg]] = {}
         self._waiting = 0
@@ -153,7 +158,8 @@ class ChainTasks:
                 (),
                 contexts,
                 {state.name: state.key for state in states},
-                self.packing.patience,
+                stages=self.recall is not None,
+                seconds=self.packing.patience,
             ),
             names=(),
             memory=memory.of_chain(
@@ -219,7 +225,9 @@ class ChainTasks:
             image = outcome.images.get(position)
             graph.absorb_leg(leg, image, scales, outcome.failed_after.get(position, 0))
         self._put_back(left)
-        self.book.take_rows(outcome, graph.order)
+        if self.recall is not None:
+            self.recall.keep_legs(task.work, outcome)
+        self.book.take_rows(outcome.rows, graph.order)
         self.touch(graph)
 
     def _lose(self, task: Task, reason: str) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirar_dask.atomic import noting_written
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.engine.bench import Bench
 from mirar_dask.engine.pack import Pack
+from mirar_dask.engine.stage_log import StageLog
 from mirar_dask.engine.stopwatch import Stopwatch
 from mirar_dask.engine.travel import pack_image
-from mirar_dask.engine.types import ChainItem, ChainWork, Outcome
+from mirar_dask.engine.types import ChainItem, ChainWork, Outcome, Stage
 from mirar_dask.errors import ProcessorError
 from mirar_dask.processors.base.blocks import names_of
 from mirar_dask.processors.base.core import CONTAINED
@@ -43,7 +45,10 @@ def do_chain(work: ChainWork, bench: Bench, number: int) -> Outcome:
     chain = _Chain(work, bench, contexts)
     try:
         for item in pack:
-            chain.do(item)
+            if work.stages:
+                chain.do_and_note(item)
+            else:
+                chain.do(item)
     finally:
         bench.packs.pop(number, None)
     done = {*chain.images, *chain.failed_after}
@@ -67,6 +72,18 @@ class _Chain:
     """By (step, position)."""
     files: list[Path] = field(default_factory=list)
     left: tuple[int, ...] = ()
+    stages: dict[int, tuple[Stage, ...]] = field(default_factory=dict)
+    log: StageLog | None = None
+    """Of the image that is on its way."""
+
+    def do_and_note(self, item: ChainItem) -> None:
+        """Do one image, and tell what it was on its way."""
+        with noting_written() as paths:
+            self.log = StageLog(item.position, self.records, self.rows, paths)
+            self.do(item)
+        if item.position in self.images:
+            self.log.note(len(self.work.links), None)
+            self.stages[item.position] = tuple(self.log.stages)
 
     def do(self, item: ChainItem) -> None:
         """Take one image through the links, measure it and pack it."""
@@ -107,6 +124,8 @@ class _Chain:
                 return done, None
             if found := step.collect_rows(ImageBatch([image]), self.records):
                 self.rows.setdefault((link.step, item.position), []).extend(found)
+            if self.log is not None and step.writes_products and done + 1 < len(self.work.links):
+                self.log.note_product(done + 1, image)
         return len(self.work.links), image
 
     def _measure(self, step: BaseProcessor, image: Image) -> float:
@@ -130,4 +149,5 @@ class _Chain:
             rows=tuple((*place, tuple(found)) for place, found in self.rows.items()),
             times=self.watch.times(),
             files=tuple(self.files),
+            stages=self.stages,
         )

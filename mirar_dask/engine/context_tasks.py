@@ -17,6 +17,7 @@ from mirar_dask.engine.batch_graph import BatchGraph
 from mirar_dask.engine.board import Landing, TaskBoard, Urgency
 from mirar_dask.engine.book import RunBook
 from mirar_dask.engine.legs import ContextState
+from mirar_dask.engine.memo import Memo
 from mirar_dask.engine.packing import Packing
 from mirar_dask.engine.questions import measures_frames
 from mirar_dask.engine.travel import files_of
@@ -54,6 +55,8 @@ class ContextTasks:
         Chooses the bands.
     touch : callable
         Told of each graph that should be looked at again.
+    memo : Memo, optional
+        Keeps what masters are like for a later run.
     """
 
     def __init__(
@@ -63,7 +66,9 @@ class ContextTasks:
         book: RunBook,
         packing: Packing,
         touch: Callable[[BatchGraph], None],
+        memo: Memo | None = None,
     ) -> None:
+        self.memo = memo
         self.steps, self.board, self.book = steps, board, book
         self.packing, self.touch = packing, touch
 
@@ -100,6 +105,9 @@ class ContextTasks:
             self.book.records.append(failure)
             wanted.graph.fail_context(state, failure.reason)
             self.touch(wanted.graph)
+            return
+        if step.try_load_cache and path.is_file():  # frames failed; without them it was made
+            self._prepare(wanted)
             return
         master = MasterWork(wanted.step, frames, scales, (), path, state.name)
         rows = frames[0].shape[0]
@@ -171,6 +179,8 @@ class ContextTasks:
             graph.fail_context(state, reasons[0] if reasons else "it could not be made")
         else:
             graph.resolve(state, outcome.context)
+            if self.memo is not None:
+                self.memo.remember_masters(outcome.written)
         self.touch(graph)
 
     def _lose(self, wanted: _Wanted, reason: str) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mirar_dask.atomic import noting_written
 from mirar_dask.data import Image, ImageBatch, ImageHandle, MemoryPixels
 from mirar_dask.data.pixels import keep
 from mirar_dask.engine.bench import Bench
-from mirar_dask.engine.travel import PackedArray, pack, unpack
+from mirar_dask.engine.travel import PackedArray, marks_of, pack, unpack
 from mirar_dask.engine.types import BandWork, MasterWork, Outcome, PrepareWork, StepTime
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.outcome import Record, Status, collect_caveats
@@ -54,7 +56,9 @@ def do_master(work: MasterWork, bench: Bench) -> Outcome:
             kept = Image(keep(handle.pixels, master.view_data()), master.get_header())
             bench.contexts.put(work.context, handle, kept)
 
-    return _context(step, work.step, make, keep_here)
+    with noting_written() as paths:
+        outcome = _context(step, work.step, make, keep_here)
+    return replace(outcome, written=marks_of(paths))
 
 
 def _join(bands: Sequence[Any], bench: Bench) -> np.ndarray:
@@ -86,7 +90,9 @@ def do_prepare(work: PrepareWork, bench: Bench) -> Outcome:
         assert isinstance(batch, ImageBatch)
         return step.prepare(batch)
 
-    return _context(step, work.step, make)
+    with noting_written() as paths:
+        outcome = _context(step, work.step, make)
+    return replace(outcome, written=marks_of(paths))
 
 
 def _combine(work: BandWork | MasterWork, bench: Bench, rows: slice | None = None) -> np.ndarray:

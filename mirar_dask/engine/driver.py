@@ -21,7 +21,7 @@ from distributed import Client
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine import memory
-from mirar_dask.engine.bench import Bench
+from mirar_dask.engine.bench import Bench, use_bench
 from mirar_dask.engine.collecting import seldom
 from mirar_dask.engine.flights import Flight, Flights, GivenBack, Landed
 from mirar_dask.engine.flow import Flow
@@ -121,7 +121,7 @@ class _Run:
         planned = time.perf_counter()
         self.note(opened.records)
         rows = dict(opened.rows)
-        with self._benches(opened.steps):
+        with self._benches(opened.steps) as bench:
             threads = self.workers.threads
             names = tuple(step.step_name for step in opened.steps)
             self.settings.announce(
@@ -139,7 +139,7 @@ class _Run:
                 memory.refuse_if_too_large(*largest, self.workers.memory)
             flow = Flow(
                 opened.steps, bunches, threads, start=opened.next_step, foreseen=opened.foreseen,
-                group_by_group=self.settings.group_by_group,
+                group_by_group=self.settings.group_by_group, memo=self.settings.memo,
             )  # fmt: skip
             try:
                 self._drive(flow)
@@ -152,10 +152,13 @@ class _Run:
         for number, found in sorted(rows.items()):
             self.note(opened.steps[number].save_table(found))
         result = Dataset([bunch.open() for bunch in flow.results()])
-        result = self.place.keep(result)
+        with use_bench(bench):
+            result = self.place.keep(result)
         self._remove(flow.garbage())
         end = time.perf_counter()
-        frames = frame_statuses(opened.frames, self.records, result, stopped=flow.cut_short)
+        frames = frame_statuses(
+            opened.frames, self.records, result, stopped=flow.cut_short, worked=flow.worked
+        )
         phases = {"plan": planned - start, "reduce": end - planned}
         done = RunResult(result, tuple(self.records), frames, phases, error_stack(self.records))
         self.settings.announce(RunEnded(done.counts(), end - start, time.time()))
@@ -268,7 +271,7 @@ class _Run:
     # -- the cluster --------------------------------------------------------------------------
 
     @contextmanager
-    def _benches(self, steps: Sequence[BaseProcessor]) -> Iterator[None]:
+    def _benches(self, steps: Sequence[BaseProcessor]) -> Iterator[Bench]:
         """Give every worker the steps; take them away again at the end."""
         bench = Bench(
             steps,
@@ -281,7 +284,7 @@ class _Run:
         self.client.register_plugin(plugin)
         try:
             with self.flights:
-                yield
+                yield bench
         finally:
             try:
                 self.client.unregister_worker_plugin(plugin.name)

@@ -8,6 +8,7 @@ that see other batches), independently of one another.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mirar_dask.engine import memory
@@ -19,12 +20,15 @@ from mirar_dask.engine.context_tasks import ContextTasks
 from mirar_dask.engine.expand import expand
 from mirar_dask.engine.expansion import Expansion, Foreseen
 from mirar_dask.engine.gates import Arrived, Gates, in_order
+from mirar_dask.engine.legs import Leg
+from mirar_dask.engine.memo import Memo
 from mirar_dask.engine.order import Order
 from mirar_dask.engine.packing import Packing
 from mirar_dask.engine.questions import is_solo, needs_whole_batch
+from mirar_dask.engine.recollection import Recollection
 from mirar_dask.engine.segments import cut, regroup_behind
 from mirar_dask.engine.traffic import Traffic
-from mirar_dask.engine.types import BatchWork, Bunch, Outcome, Task
+from mirar_dask.engine.types import BatchWork, Bunch, ChainWork, Outcome, Rows, Task
 from mirar_dask.processors.base.outcome import Record, Row, Status
 from mirar_dask.processors.base_processor import BaseProcessor
 
@@ -48,6 +52,8 @@ class Flow:
         Chooses the sizes of tasks.
     foreseen : Foreseen, optional
         What a plan of the same steps and batches has found out already.
+    memo : Memo, optional
+        What earlier runs of the night have done, which is not done again.
     """
 
     def __init__(
@@ -60,8 +66,13 @@ class Flow:
         group_by_group: bool = True,
         packing: Packing | None = None,
         foreseen: Foreseen | None = None,
+        memo: Memo | None = None,
     ) -> None:
         self.steps = steps
+        self._recall = None if memo is None else Recollection(memo, steps)
+        self._may_recall = memo is not None and not memo.empty
+        self.worked: set[str] = set()
+        """Raw frames for which a task was done, making masters of them left aside."""
         self.segments = cut(steps, start)
         self.packing = packing or Packing(slots)
         foreseen = foreseen or Foreseen()
@@ -71,8 +82,10 @@ class Flow:
         self.expansions = 0
         self._book = RunBook()
         self._board = TaskBoard(steps)
-        self._chains = ChainTasks(self._board, self._book, self.packing, self._touch)
-        self._contexts = ContextTasks(steps, self._board, self._book, self.packing, self._touch)
+        self._chains = ChainTasks(self._board, self._book, self.packing, self._touch, self._recall)
+        self._contexts = ContextTasks(
+            steps, self._board, self._book, self.packing, self._touch, memo
+        )
         self._traffic = Traffic()
         self._gates = Gates(
             steps, self.segments, self._traffic, self._board, self._book, self._go_on,
@@ -140,6 +153,8 @@ class Flow:
         """Take in what became of a task."""
         self._book.records.extend(outcome.records)
         self._book.ledger.made(outcome.files)
+        if isinstance(task.work, ChainWork | BatchWork):
+            self.worked.update(task.names)
         self._board.land(task).absorb(outcome)
         self._settle()
 
@@ -235,26 +250,53 @@ class Flow:
             if self.stopped:
                 continue
             for state in contexts:
-                self._contexts.add(graph, state)
+                if not self._may_recall or not graph.put_off(state):
+                    self._contexts.add(graph, state)
             for leg in legs:
-                self._chains.add(leg)
+                if self._recall_leg(graph, leg):
+                    continue
+                wanted = graph.wait_for_put_off(leg)
+                if wanted is None:
+                    self._chains.add(leg)
+                for state in wanted or ():
+                    self._contexts.add(graph, state)
         self._book.records.extend(graph.records)
         graph.records.clear()
         for bunch, leaf, order in graph.ready_leaves():
             self._enter(graph.segment, leaf.next_step, bunch, order)
         self._traffic.leave_if_complete(graph)
 
+    def _recall_leg(self, graph: BatchGraph, leg: Leg) -> bool:
+        """Take in how far an image has come on a leg before; False if nobody knows."""
+        image = graph.values[leg.position]
+        if not self._may_recall or leg.measures or leg.for_bands or image is None:
+            return False
+        assert self._recall is not None
+        contexts = [graph.contexts[name] for link in leg.links if (name := link.context)]
+        known = self._recall.leg(image, leg.links, contexts, leg.position)
+        if known is None:
+            return False
+        self._book.records.extend(known.records)
+        self._book.take_rows(known.rows, graph.order)
+        graph.absorb_leg(replace(leg, links=leg.links[: known.passed]), known.image, {})
+        return True
+
     def _batch_task(self, segment: int, place: int, bunch: Bunch, order: Order) -> None:
         step = self.steps[place]
         names = bunch.names
 
-        def absorb(outcome: Outcome) -> None:
+        def go_on(batches: Sequence[Bunch], next_step: int, rows: Rows) -> None:
             self._traffic.leave(segment)
-            self._book.hold(outcome.batches)
+            self._book.hold(batches)
             self._book.drop((bunch,))
-            self._book.take_rows(outcome, order)
-            for rank, child in enumerate(outcome.batches):
-                self._enter(segment, outcome.next_step, child, order.then(rank))
+            self._book.take_rows(rows, order)
+            for rank, child in enumerate(batches):
+                self._enter(segment, next_step, child, order.then(rank))
+
+        def absorb(outcome: Outcome) -> None:
+            if self._recall is not None:
+                self._recall.keep_batch(work, outcome)
+            go_on(outcome.batches, outcome.next_step, outcome.rows)
 
         def lose(reason: str) -> None:
             self._traffic.leave(segment)
@@ -264,6 +306,12 @@ class Flow:
         # Once `next_step` is the place of a solo step or of more images than one task should
         # do alone, the batch comes back through `_enter`.
         last = place + 1 if is_solo(step) else self.segments[segment].stop
+        work = BatchWork(place, last, bunch, checkpoints=self._recall is not None)
+        known = self._recall.batch(bunch, place, last) if self._recall else None
+        if known is not None:
+            self._book.records.extend(known.records)
+            go_on(known.batches, place + known.passed, known.rows)
+            return
         nbytes = max(memory.of_batch(step, bunch) for step in self.steps[place:last])
-        work, urgency = BatchWork(place, last, bunch), Urgency.BATCH.within(segment)
+        urgency = Urgency.BATCH.within(segment)
         self._board.post(work, (place,), names, nbytes, urgency, Landing(absorb, lose))

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mirar_dask.data.image_data import ImageHandle
+from mirar_dask.data.image_data import ImageBatch, ImageHandle
 from mirar_dask.engine.expansion import Context
-from mirar_dask.engine.types import Link
+from mirar_dask.engine.types import Bunch, Link
+from mirar_dask.processors.base_processor import BaseImageProcessor
 
 if TYPE_CHECKING:
     from mirar_dask.engine.batch_graph import BatchGraph
@@ -39,12 +40,22 @@ class ContextState:
     """Number of tasks among which the rows are divided; 0 for one that does it all."""
     asked: bool = False
     done: bool = False
+    put_off: bool = False
+    """It is made only once somebody needs it: its key is known, and perhaps what it went into."""
     failed: bool = False
     value: Any = None
     key: str = ""
     """What it stands for in the history of the images that are given it."""
     reason: str = ""
     users_left: set[int] = field(default_factory=set)
+
+    def key_of(self, step: BaseImageProcessor, value: Any) -> str:
+        """Return what the context stands for in histories, told from its value or its inputs."""
+        context = value.open() if isinstance(value, ImageHandle) else value
+        inputs = self.plan.ahead or Bunch(tuple(self.ordered_inputs()))
+        batch = inputs.open()
+        assert isinstance(batch, ImageBatch)
+        return step.context_key(context, batch)
 
     def ordered_inputs(self) -> list[ImageHandle]:
         """Images that were handed over, in the order of the batch."""

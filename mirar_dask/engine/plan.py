@@ -21,6 +21,7 @@ from mirar_dask.engine.lookahead import AheadHandle, LateError, as_ahead
 from mirar_dask.engine.opening import Opened, open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.questions import needs_whole_batch
+from mirar_dask.engine.recollection import first_unsure
 from mirar_dask.engine.segments import Segment, cut
 from mirar_dask.engine.types import Bunch, Handle, RunSettings
 from mirar_dask.errors import NothingToDoError
@@ -67,6 +68,11 @@ class PlannedMaster:
     """Whether it will be made in this run."""
 
 
+def _not_resumable(steps: Sequence[BaseProcessor]) -> list[str]:
+    unsure = first_unsure(steps)
+    return [f"from step '{step.step_name}' on: {step.why_unsure}" for step in steps[unsure:][:1]]
+
+
 @dataclass(frozen=True)
 class PlannedBatch:
     """A batch at the end of a stretch of steps."""
@@ -94,6 +100,8 @@ class Plan:
     """Bytes that the largest task needs, estimated."""
     largest: str
     """Label of that task."""
+    not_resumable: list[str] = field(default_factory=list)
+    """From which step on what is done cannot be known by a later run, and why."""
     opened: Opened | None = field(default=None, repr=False)
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -124,6 +132,7 @@ class Plan:
             ],
             "caveats": self.caveats,
             "late": self.late,
+            "not_resumable": self.not_resumable,
             "largest_task": {"label": self.largest, "bytes": self.memory},
         }
 
@@ -216,6 +225,7 @@ class _Planner:
             self.caveats,
             list(dict.fromkeys(self.late)),
             *memory.largest_task(self.all_steps[start:], blocks),
+            _not_resumable(self.all_steps),
             replace(self.opened, foreseen=self.foreseen),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from mirar_dask.data import Dataset
 from mirar_dask.processors.base.blocks import names_of
@@ -20,6 +20,7 @@ def frame_statuses(
     dataset: Dataset,
     *,
     stopped: bool = False,
+    worked: Collection[str] = (),
 ) -> dict[str, Status]:
     """Tell what became of each raw frame.
 
@@ -37,12 +38,16 @@ def frame_statuses(
         What arrived.
     stopped : bool
         The run was stopped before all batches had come to the end.
+    worked : collection of str
+        Frames for which something was done; any other that an earlier run did was skipped.
     """
     mentioned: dict[str, set[Status]] = {name: set() for name in frames}
     for record in records:
         for name in record.names:
             mentioned.setdefault(name, set()).add(record.status)
     arrived = {name for batch in dataset for name in names_of(batch)}
+    for name in worked:
+        mentioned.get(name, set()).discard(Status.SKIPPED)
     return {name: _status(seen, name in arrived, stopped) for name, seen in mentioned.items()}
 
 
@@ -55,7 +60,7 @@ def _status(seen: set[Status], arrived: bool, stopped: bool) -> Status:
     for status in _WORST_FIRST:
         if status in seen:
             return status
-    if not arrived and Status.SKIPPED in seen:
+    if Status.SKIPPED in seen and (arrived or Status.SET_ASIDE not in seen):
         return Status.SKIPPED
     if not arrived:
         return Status.BLOCKED if stopped and Status.SET_ASIDE not in seen else Status.SET_ASIDE

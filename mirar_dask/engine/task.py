@@ -16,7 +16,7 @@ from typing import assert_never
 from mirar_dask.data.cache import task_memory, use_place
 from mirar_dask.data.metering import metered
 from mirar_dask.engine.batch_work import do_batch, do_load, do_regroup
-from mirar_dask.engine.bench import Bench, find_bench
+from mirar_dask.engine.bench import Bench, find_bench, use_bench
 from mirar_dask.engine.chain_work import do_chain
 from mirar_dask.engine.context_work import do_band, do_master, do_prepare
 from mirar_dask.engine.types import (
@@ -44,10 +44,12 @@ def execute(bench: Bench, task: Task) -> Outcome:
         Always: what fails is in its records.
     """
     start = time.perf_counter()
+    bench.last_pending = None
     if not isinstance(task.work, MasterWork):
         bench.last_band = None
     bench.make_room(task.memory, getattr(task.work, "contexts", ()))
     with (
+        use_bench(bench),
         use_roots(bench.roots),
         use_place(bench.place),
         task_memory(bench.budget),

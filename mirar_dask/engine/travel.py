@@ -6,6 +6,7 @@ dicts, travel as paths.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from mirar_dask.data import Image
-from mirar_dask.data.cache import use_cache
+from mirar_dask.data.cache import current_place, use_cache
 from mirar_dask.data.image_data import ImageHandle
 from mirar_dask.data.pixels import NpyPixels
+from mirar_dask.engine.types import Mark
 
 ARRAYS_IN_PLACE = 4096
 """Arrays of fewer bytes travel as they are."""
@@ -97,6 +99,14 @@ def files_of(value: Any) -> list[Path]:
     if type(value) in (list, tuple):
         return [path for item in value for path in files_of(item)]
     return []
+
+
+def marks_of(paths: Iterable[Path]) -> tuple[Mark, ...]:
+    """Return the marks of products that were written, each once; cache files are none."""
+    place = current_place()
+    cache = None if place is None else place.folder
+    marks = (Mark.of(path) for path in dict.fromkeys(paths) if path.parent != cache)
+    return tuple(mark for mark in marks if mark is not None)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

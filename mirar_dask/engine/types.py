@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mirar_dask.data import (
     DataBatch,
@@ -26,6 +26,9 @@ from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import Roots
 from mirar_dask.processors.base.outcome import Record, Row, Status
 from mirar_dask.processors.base_processor import BaseProcessor
+
+if TYPE_CHECKING:
+    from mirar_dask.engine.memo import Memo
 
 Handle = ImageHandle | SourceHandle
 """A block without its pixels: what travels."""
@@ -99,6 +102,8 @@ class ChainWork:
     """Packed contexts by name."""
     keys: dict[str, str] = field(default_factory=dict)
     """What they stand for in the history of the images, by name."""
+    stages: bool = False
+    """Tell what each image was on its way."""
     seconds: float = math.inf
     """No image is begun after so many seconds: the task gives those that are left back."""
 
@@ -149,6 +154,8 @@ class BatchWork:
     stop: int
     """First step that is not to be run."""
     batch: Bunch
+    checkpoints: bool = False
+    """Tell what the batch is after each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +189,10 @@ class Task:
     repeatable: bool = True
 
 
+Rows = tuple[tuple[int, int, tuple[Row, ...]], ...]
+"""Rows for the tables of steps: (step, place of their first image in its batch, rows)."""
+
+
 # -- what comes back --------------------------------------------------------------------------
 
 
@@ -192,6 +203,56 @@ class StepTime:
     step: int
     seconds: float
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What tells that a file is still the one that it was."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Mark | None:
+        """Return the mark of a file; None if it is not there."""
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        return cls(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What came of some steps beside the blocks themselves."""
+
+    records: tuple[Record, ...] = ()
+    rows: Rows = ()
+    written: tuple[Mark, ...] = ()
+    """Products."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What an image was at a place of its way through a task."""
+
+    passed: int
+    """Number of links passed."""
+    image: ImageHandle | None
+    """The image, where its pixels lie in a product; None at the end, which is told elsewhere."""
+    aside: Aside
+    """Of all links passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a batch was on its way through a task, where all of it lies in products."""
+
+    next_step: int
+    batches: tuple[Bunch, ...]
+    aside: Aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +275,7 @@ class Outcome:
     failed: bool = False
     """The work as a whole failed: no context, no batches."""
     records: tuple[Record, ...] = ()
-    rows: tuple[tuple[int, int, tuple[Row, ...]], ...] = ()
-    """Rows for the tables of steps: (step, place of their first image in its batch, rows)."""
+    rows: Rows = ()
     times: tuple[StepTime, ...] = ()
     seconds: float = 0.0
     worker: str = ""
@@ -223,6 +283,12 @@ class Outcome:
     """What it read and wrote."""
     files: tuple[Path, ...] = ()
     """Cache files that this outcome brought into being."""
+    stages: dict[int, tuple[Stage, ...]] = field(default_factory=dict)
+    """Of the images of a chain that arrived, by their position, where they were asked for."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Of a batch, in the order of the steps, where they were asked for."""
+    written: tuple[Mark, ...] = ()
+    """A master that was saved."""
 
 
 # -- what is announced ------------------------------------------------------------------------
@@ -330,6 +396,8 @@ class RunSettings:
     adapt: Adapter | None = None
     opened: Any = None
     """The `Opened` night of a plan of the same steps, so that headers are read once."""
+    memo: Memo | None = None
+    """What earlier runs of the night have done, and where this one is kept for later ones."""
     check_memory: bool = True
     group_by_group: bool = True
     """Let a merged group go on as soon as it is complete; else when all batches have arrived."""

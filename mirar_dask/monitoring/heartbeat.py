@@ -33,7 +33,6 @@ SILENT_SECONDS = 60.0
 """After so long without a beat a run on another host is taken for dead."""
 SAME_START = 10.0
 """Seconds by which the start of one process may seem to move when its host's clock is set."""
-_LOCK = ".lock"
 
 
 class NightBusyError(UsageError):
@@ -147,13 +146,16 @@ def _write(folder: Path, sign: Sign) -> None:
 def _alone(folder: Path) -> Iterator[None]:
     """Let one process at a time look for others and write its own sign.
 
-    The lock goes with its process, however that ends. Where a file system knows no locks two runs
-    that begin in the same instant could miss each other.
+    The lock goes with its process, however that ends. Where a file system knows no locks of
+    folders, as some network ones, two runs that begin in the same instant could miss each other.
     """
-    with (folder / _LOCK).open("a") as lock:
+    lock = os.open(folder, os.O_RDONLY)
+    try:
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def _process_started(pid: int) -> float | None:

@@ -53,6 +53,8 @@ class RunSummary:
     """Everything that happened to a frame beside success."""
     products: tuple[Path, ...]
     """Files that the run wrote for the user, sorted."""
+    continues: str | None = None
+    """Name of the run that this one continued."""
     phases: Mapping[str, float] = field(default_factory=dict)
     """Seconds by phase; they add up to `seconds`."""
     bytes_read: Mapping[str, int] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class RunSummary:
         """Tell the shell: 0 all well, caveats included; 1 failures; 3 nothing could be done."""
         if not self.failures:
             return 0
-        arrived = (Status.SUCCEEDED, Status.CAVEATS)
+        arrived = (Status.SUCCEEDED, Status.CAVEATS, Status.SKIPPED)
         done = self.products or any(status in arrived for status in self.frames.values())
         return 1 if done else 3
 
@@ -116,6 +118,7 @@ class RunSummary:
             "format": FORMAT,
             "software": versions(),
             "run_id": self.run_id,
+            "continues": self.continues,
             "pipeline": self.pipeline,
             "night": self.night,
             "configurations": list(self.configurations),
@@ -198,6 +201,7 @@ def summary_report(
         ("failures", str(len(summary.failures))),
         ("seconds", _seconds_line(summary)),
         ("frames a second", _rate_line(summary)),
+        *([("continues", summary.continues)] if summary.continues else []),
         *extra,
         ("look at", str(summary.output)),
         ("log, plan", str(summary.run_folder)),

@@ -68,6 +68,7 @@ def archived_masters(step: BaseProcessor, associations: Iterable[Association]) -
     premade = kind.__new__(kind)
     premade.__dict__.update(step.__dict__)
     premade.master_image_path_generator = MasterOfGroup(paths)
+    premade.set_night(step.night_sub_dir or "")  # another step: another fingerprint
     return premade
 
 

@@ -8,15 +8,16 @@ from mirar_dask.processors.base.errors import (
     PrerequisiteError,
 )
 from mirar_dask.processors.base.forms import Form, Regroup, form_of, regroup_of, regroups
+from mirar_dask.processors.base.image_files import ImageHandler
 from mirar_dask.processors.base.images import (
     BaseImageLoader,
     BaseImageProcessor,
     BatchSplitter,
-    ImageHandler,
     KeyedRegroup,
 )
-from mirar_dask.processors.base.masters import ProcessorPremadeCache, ProcessorWithCache
+from mirar_dask.processors.base.masters import ProcessorWithCache
 from mirar_dask.processors.base.outcome import Processed, Record, Status, Stepped, error_stack
+from mirar_dask.processors.base.premade import ProcessorPremadeCache
 from mirar_dask.processors.base.sources import (
     BaseCandidateGenerator,
     BaseSourceGenerator,

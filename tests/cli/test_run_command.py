@@ -36,7 +36,8 @@ def test_a_run_keeps_plan_journal_log_and_summary_and_no_cache(command, night, t
     )
     folder = run_of(tmp_path)
     names = {path.name for path in folder.iterdir()}
-    assert names == {"plan.json", "journal.jsonl", "log.txt", "summary.json"}
+    kept = {"request.json", "plan.json", "journal.jsonl", "memo.jsonl", "log.txt", "summary.json"}
+    assert names == kept
     assert folder.stat().st_mode & 0o077 == 0
     assert json.loads((folder / "plan.json").read_text())["frames"] == 11
     assert (tmp_path / "imager/n1/n1_error_stack.txt").is_file()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirar_dask.paths import current_roots
+from mirar_dask.paths import RAW_IMG_SUB_DIR, current_roots
 
 if TYPE_CHECKING:
     from mirar_dask.processors.base.core import BaseProcessor
@@ -77,7 +77,8 @@ def file_key(path: Path) -> str:
         stat = path.stat()
     except OSError:  # made in memory: the name has to do
         return digest(path.name)
-    folder = current_roots().night_raw
+    given = current_roots().night_raw
+    folder = given or next((up for up in path.parents if up.name == RAW_IMG_SUB_DIR), None)
     inside = folder is not None and path.is_relative_to(folder)
     name = str(path.relative_to(folder)) if inside and folder is not None else path.name
     return digest(name, str(stat.st_size), str(stat.st_mtime_ns))
@@ -163,7 +164,7 @@ def _functions_in(value: Any) -> list[FunctionType]:
 
 def _function(function: FunctionType, seen: tuple[int, ...]) -> str:
     """Return a hash of a function, with what it was given and what of its module it uses."""
-    parts = [_code(function.__code__)]
+    parts = [_code(function.__code__, function.__doc__)]
     parts.append(describe([function.__defaults__, function.__kwdefaults__], seen))
     for cell in function.__closure__ or ():
         try:
@@ -212,8 +213,10 @@ def _file_mark(text: str) -> str:
     return f"({stat.st_size}, {stat.st_mtime_ns})" if path.is_file() else ""
 
 
-def _code(code: CodeType) -> str:
-    constants = [_code(c) if isinstance(c, CodeType) else _constant(c) for c in code.co_consts]
+def _code(code: CodeType, doc: str | None = "") -> str:
+    # What a function says of itself is the first of its constants, where it says something.
+    texts = code.co_consts[1:] if code.co_consts[:1] == (doc,) else code.co_consts
+    constants = [_code(c) if isinstance(c, CodeType) else _constant(c) for c in texts]
     return digest(code.co_code.hex(), *map(str, code.co_names), *constants)
 
 

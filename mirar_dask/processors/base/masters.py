@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -242,7 +242,7 @@ class ProcessorWithCache(BaseImageProcessor):
         Not if a subclass finds or names it in a way of its own.
         """
         cls = type(self)
-        return all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in _NAMING)
+        return all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in NAMING)
 
     @property
     def combines_plainly(self) -> bool:
@@ -251,7 +251,7 @@ class ProcessorWithCache(BaseImageProcessor):
         Not if a subclass makes, finds or prepares it in a way of its own.
         """
         cls = type(self)
-        return all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in _MAKING)
+        return all(getattr(cls, name) is getattr(ProcessorWithCache, name) for name in MAKING)
 
     def context_key(self, context: Any, batch: ImageBatch) -> str:
         """Key of the master; where its name tells too little, of what it was made of."""
@@ -278,74 +278,10 @@ class ProcessorWithCache(BaseImageProcessor):
             raise
 
 
-class ProcessorPremadeCache(ProcessorWithCache):
-    """A processor whose master was made before.
-
-    Parameters
-    ----------
-    master_image_path_generator : callable
-        Given the images of a batch, returns the path of the master; None where the master is to
-        be made of the batch's own frames after all.
-    """
-
-    def __init__(
-        self,
-        master_image_path_generator: Callable[[ImageBatch], str | Path | None],
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.master_image_path_generator = master_image_path_generator
-
-    def is_made_before(self, images: ImageBatch) -> bool:
-        """Whether a batch gets a master that was made before; an error says so later."""
-        try:
-            return self.master_image_path_generator(images) is not None
-        except Exception:  # the generator is the user's: it fails again where that is reported
-            return True
-
-    @property
-    def names_masters_by_content(self) -> bool:
-        """Whether the key of a master stands for all that it was made of; given ones have marks."""
-        cls = type(self)
-        own = all(getattr(cls, n) is getattr(ProcessorPremadeCache, n) for n in _FINDING)
-        return own and all(
-            getattr(cls, n) is getattr(ProcessorWithCache, n) for n in _NAMING if n not in _FINDING
-        )
-
-    @staticmethod
-    def premade_key(path: Path) -> str:
-        """Key of a master that was made before: any other file there is another master."""
-        return digest("premade", file_key(path))
-
-    def get_cache_path(self, images: ImageBatch) -> Path:
-        """Path of the master for a batch."""
-        path = self.master_image_path_generator(images)
-        return super().get_cache_path(images) if path is None else Path(path)
-
-    def get_cache_file(self, images: ImageBatch) -> Image:
-        """Open the master for a batch.
-
-        Raises
-        ------
-        MissingCalibrationError
-            If the file is not there.
-        """
-        if not self.is_made_before(images):
-            return super().get_cache_file(images)
-        path = self.get_cache_path(images)
-        if not path.is_file():
-            raise self.missing_error(f"no master at '{path}'; give the path of one that exists")
-        master = self.open_fits(path)
-        master[LATEST_SAVE_KEY] = str(path)  # it may have been moved since it was saved
-        master[PRODKEY_KEY] = self.premade_key(path)
-        return master
-
-
-_FINDING = ("get_cache_path", "get_cache_file")
-_NAMING = (*_FINDING, "get_cache_file_name", "master_hash", "keep_master")
+FINDING = ("get_cache_path", "get_cache_file")
+NAMING = (*FINDING, "get_cache_file_name", "master_hash", "keep_master")
 """Methods by which a master is found and named."""
-_MAKING = ("make_image", "get_cache_file", "prepare", "select_frames", "keep_master")
+MAKING = ("make_image", "get_cache_file", "prepare", "select_frames", "keep_master")
 """Methods by which a master is made."""
 
 

@@ -9,7 +9,7 @@ from mirar_dask.io import MissingCoreFieldError
 from mirar_dask.paths import core_source_fields
 from mirar_dask.processors.base.core import BaseProcessor, CleanupProcessor
 from mirar_dask.processors.base.forms import default_hook
-from mirar_dask.processors.base.images import ImageHandler
+from mirar_dask.processors.base.image_files import ImageHandler
 
 if TYPE_CHECKING:
     import pandas as pd

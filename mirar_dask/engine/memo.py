@@ -1,0 +1,145 @@
+"""Memo: what earlier runs of a night have done, by key, and what this run adds to it.
+
+`Recollection` asks it before a task is made and tells it what came of one. It lies in the run's
+folder, a line for each node, so that a driver that is killed leaves all but the last whole.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mirar_dask.engine.remembered import Node, NotPlainError
+from mirar_dask.engine.types import Mark
+
+logger = logging.getLogger(__name__)
+
+MEMO = "memo.jsonl"
+"""Name of the file in a run's folder."""
+_MASTER = "master"
+
+
+class Memo:
+    """The nodes of earlier runs, and those of this one.
+
+    Parameters
+    ----------
+    night : Path
+        Folder of the night's products.
+    path : Path
+        File for the nodes of this run.
+    run : str
+        Name of this run.
+    earlier : sequence of Path
+        Files of earlier runs, the newest first; none to do everything again.
+    """
+
+    def __init__(self, night: Path, path: Path, run: str, earlier: Sequence[Path] = ()) -> None:
+        self.night, self.run = night, run
+        self._lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._masters: dict[Path, Mark] = {}
+        self._written: set[str] = set()
+        """Keys that this run has in its file."""
+        for file in earlier:
+            self._load(file)
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def _load(self, file: Path) -> None:
+        """Take in the nodes of one run; a key that stands for two of its nodes tells nothing."""
+        found: dict[str, dict[str, Any] | None] = {}
+        for values in _read(file):
+            if _MASTER in values:
+                path, *rest = values[_MASTER]
+                self._masters.setdefault(self.night / path, Mark(self.night / path, *rest))
+            elif "key" in values:
+                key = values["key"]
+                found[key] = None if key in found else values
+        for key, known in found.items():
+            if known is not None:
+                self._lines[key].append(known)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no earlier run has left anything."""
+        return not self._lines
+
+    def recall(self, key: str) -> Iterator[Node]:
+        """Give what was done under a key, as far as all files behind it are as they were."""
+        for values in self._lines.get(key, ()):
+            try:
+                node = Node.of_json(values, self.night)
+            except (KeyError, TypeError, ValueError) as error:
+                logger.debug("a line of an earlier run cannot be read: %s", error)
+                continue
+            if all(Mark.of(mark.path) == mark for mark in node.all_marks()):
+                yield node
+
+    def remember(self, node: Node) -> None:
+        """Keep a node, unless a part of it has no form that lasts."""
+        try:
+            line = json.dumps(node.to_json(self.night), allow_nan=False)
+        except (NotPlainError, ValueError) as error:
+            logger.debug("not remembered: %s", error)
+            return
+        self._write(line)
+        self._written.add(node.key)
+
+    def remember_again(self, node: Node) -> None:
+        """Keep a node of an earlier run in this one's file too: each is complete by itself."""
+        if node.key not in self._written:
+            self.remember(node)
+
+    def remember_masters(self, marks: Iterable[Mark]) -> None:
+        """Keep what masters are like that this run made."""
+        for mark in marks:
+            inside = mark.path.is_relative_to(self.night)
+            name = str(mark.path.relative_to(self.night)) if inside else str(mark.path)
+            values = {_MASTER: [name, mark.size, mark.mtime_ns, mark.inode]}
+            self._write(json.dumps(values))
+
+    def altered_masters(self) -> list[Path]:
+        """Masters that are no longer what an earlier run made."""
+        found = []
+        for path, mark in self._masters.items():
+            now = Mark.of(path)
+            if now is not None and now != mark:
+                found.append(path)
+        return found
+
+    def _write(self, line: str) -> None:
+        try:
+            self._file.write(line + "\n")
+        except OSError as error:  # what is not remembered is done again
+            logger.warning("cannot keep what was done for a later run: %s", error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def _read(file: Path) -> Iterator[dict[str, Any]]:
+    """Give the lines of a file; one that was torn by a crash is passed over."""
+    try:
+        lines = file.open(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    with lines:
+        for line in lines:
+            try:
+                values = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(values, dict):
+                yield values

@@ -1,0 +1,220 @@
+"""What the runs of a night leave for the next one: their requests, what they did, their debris.
+
+`mirar_dask.run` saves and uses it, the command ``resume`` finds a run by it. What is done again
+and what is not is decided by the engine's `Memo`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirar_dask.atomic import TEMPORARY_PREFIX, replacing
+from mirar_dask.config import NightSettings
+from mirar_dask.errors import UsageError
+
+if TYPE_CHECKING:
+    from mirar_dask.request import Request
+
+logger = logging.getLogger(__name__)
+
+REQUEST = "request.json"
+"""The file in a run's folder that says what was asked for."""
+LAST = "last"
+"""Stands for the newest run."""
+_SECRET = re.compile("pass|secret|token|credential", re.IGNORECASE)
+_OF_CLUSTER = ("cluster", "workers", "memory", "cluster_settings", "cluster_config")
+
+
+def save_request(request: Request, folder: Path) -> None:
+    """Write down what a run was asked for, resolved, so that it can be asked for again."""
+    settings, spec = request.settings, request.cluster
+    values = {part.name: getattr(settings, part.name) for part in fields(NightSettings)}
+    options = {name: value for name, value in settings.cluster_settings.items() if value}
+    secret = {k for k in dict(options.get("options") or {}) if _SECRET.search(k)}
+    if secret:
+        options["options"] = {k: v for k, v in options["options"].items() if k not in secret}
+    values |= {
+        "pipeline": _name_of(settings.pipeline),
+        "raw": request.folders.raw if settings.raw is not None else None,
+        "night": request.folders.night,
+        "out": request.folders.roots.output,
+        "instrument": settings.instrument and settings.instrument.absolute(),
+        "calibrations": [folder.absolute() for folder in settings.calibrations],
+        "cluster": spec.name,
+        "cluster_settings": options,
+        "cluster_config": settings.cluster_config and settings.cluster_config.absolute(),
+        "resumes": None,
+        "raw_root": request.folders.roots.raw,
+    }
+    with replacing(folder / REQUEST) as temporary:
+        text = json.dumps({"format": 1, **values}, indent=1, default=str)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _name_of(pipeline: str | type[Any]) -> str | None:
+    """Text by which a pipeline is found again; None for a class of a notebook."""
+    if isinstance(pipeline, type):
+        here = pipeline.__module__ == "__main__" or "<locals>" in pipeline.__qualname__
+        return None if here else f"{pipeline.__module__}:{pipeline.__qualname__}"
+    file, colon, name = pipeline.rpartition(":")
+    if file.endswith(".py") or pipeline.endswith(".py"):
+        path = Path(file if colon else pipeline).expanduser().absolute()
+        return f"{path}:{name}" if colon else str(path)
+    return pipeline
+
+
+def read_request(folder: Path) -> NightSettings:
+    """Read what a run was asked for.
+
+    Raises
+    ------
+    UsageError
+        If the folder does not tell, or names what cannot be found again.
+    """
+    path = folder / REQUEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values.pop("format")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise UsageError(
+            f"{folder} does not say what its run was asked for ({error}); give its request anew "
+            "with 'mirar-dask run ... --skip-existing'"
+        ) from error
+    if values.get("pipeline") is None:
+        raise UsageError(
+            f"run {folder.name} was of a pipeline that no file or package defines; run it from "
+            "where it is defined, with skip_existing=True"
+        )
+    for name in ("raw", "raw_root", "out", "instrument", "cluster_config"):
+        values[name] = None if values.get(name) is None else Path(values[name])
+    values["calibrations"] = tuple(Path(each) for each in values["calibrations"])
+    values["configurations"] = tuple(values["configurations"])
+    known = {part.name for part in fields(NightSettings)}
+    settings = NightSettings(**{name: value for name, value in values.items() if name in known})
+    return replace(settings, skip_existing=True, clobber=False, resumes=folder)
+
+
+def override(settings: NightSettings, given: Mapping[str, Any]) -> NightSettings:
+    """Change settings by what was given; another kind of cluster drops what was said of the old.
+
+    Parameters
+    ----------
+    settings : NightSettings
+        Of the run that is continued.
+    given : mapping
+        Values by the names of settings; None, and what is empty, for what was not given.
+    """
+    changes = {name: value for name, value in given.items() if value not in (None, (), {})}
+    cluster = {n: v for n, v in changes.pop("cluster_settings", {}).items() if v not in (None, ())}
+    if changes.get("cluster") not in (None, settings.cluster):
+        settings = replace(settings, workers=None, memory=None, cluster_settings={})
+    old = dict(settings.cluster_settings)
+    if "workers" in changes:
+        old.pop("adapt", None)
+    if "adapt" in cluster and "workers" not in changes:
+        settings = replace(settings, workers=None)
+    changes["parameters"] = {**settings.parameters, **changes.get("parameters", {})}
+    return replace(settings, **changes, cluster_settings={**old, **cluster})
+
+
+# -- runs of a night --------------------------------------------------------------------------
+
+
+def find_run(
+    text: str, *, out: Path | None, pipeline: str | None = None, night: str | None = None
+) -> Path:
+    """Find the folder of a run.
+
+    Parameters
+    ----------
+    text : str
+        Its path, its name or the beginning of that, or ``last`` for the newest.
+    out : Path
+        Output folder; that of the environment by default.
+    pipeline, night : str, optional
+        Where to look in it; everywhere by default.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or more than one.
+    """
+    given = Path(text).expanduser()
+    if given.is_dir() and ((given / REQUEST).is_file() or given.parent.name == "runs"):
+        return given.absolute()
+    root = Path(out or os.environ.get("OUTPUT_DATA_DIR") or Path.home()).expanduser().absolute()
+    where = f"{root}/{pipeline or '*'}/{night or '*'}/runs"
+    found = sorted(
+        (p for p in root.glob(f"{pipeline or '*'}/{night or '*'}/runs/*") if p.is_dir()), key=begun
+    )
+    if text == LAST:
+        # One that was killed before it wrote down its request had done nothing.
+        found = [path for path in found if (path / REQUEST).is_file()][-1:]
+    exact = [path for path in found if path.name == text]
+    matching = exact or [p for p in found if text == LAST or p.name.startswith(text)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        what = "no run" if text == LAST else f"no run {text!r}"
+        raise UsageError(f"there is {what} in {where}; name its output folder with --out")
+    names = ", ".join(path.name for path in matching[:5])
+    raise UsageError(f"{len(matching)} runs in {where} begin with {text!r}: {names}; say more")
+
+
+def begun(folder: Path) -> tuple[str, int]:
+    """Return when a run began, to sort by: the second is in its name."""
+    try:
+        exactly = (folder / REQUEST).stat().st_mtime_ns
+    except OSError:
+        exactly = 0
+    return folder.name[:15], exactly
+
+
+def run_folders(night: Path) -> list[Path]:
+    """Return the folders of all runs of a night (its output folder), the newest first."""
+    folders = [path for path in (night / "runs").glob("*") if path.is_dir()]
+    return sorted(folders, key=begun, reverse=True)
+
+
+def earlier_memos(night: Path, first: Path | None = None) -> list[Path]:
+    """Return what earlier runs of a night did, the newest first, but for one that comes first."""
+    from mirar_dask.engine.memo import MEMO
+
+    folders = [*([first] if first is not None else []), *run_folders(night)]
+    return [path for folder in dict.fromkeys(folders) if (path := folder / MEMO).is_file()]
+
+
+def clear_debris(night: Path, run_id: str) -> None:
+    """Remove what runs that were killed left: their caches, and files half written.
+
+    To be called by the run that holds the night, so that no other is alive.
+    """
+    from mirar_dask.monitoring.heartbeat import ALIVE
+
+    killed = [f for f in run_folders(night) if f.name != run_id and (f / ALIVE).exists()]
+    for folder in killed:
+        for cache in _caches(folder):
+            shutil.rmtree(cache, ignore_errors=True)
+    if killed:
+        for path in night.rglob(f"{TEMPORARY_PREFIX}*"):
+            path.unlink(missing_ok=True)
+
+
+def _caches(folder: Path) -> Iterator[Path]:
+    from mirar_dask.monitoring.run_folder import CACHE
+
+    yield folder / CACHE
+    try:
+        elsewhere = json.loads((folder / REQUEST).read_text(encoding="utf-8"))["cache"]
+    except (OSError, ValueError, KeyError):
+        return
+    if elsewhere.strip().lower() not in ("on", "off"):
+        yield Path(elsewhere).expanduser().absolute() / folder.name
