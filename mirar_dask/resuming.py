@@ -51,9 +51,10 @@ def save_request(request: Request, folder: Path) -> None:
         "cluster": spec.name,
         "cluster_settings": options,
         "cluster_config": settings.cluster_config and settings.cluster_config.absolute(),
-        "resumes": None,
+        "continues": settings.resumes.name if settings.resumes else None,
         "raw_root": request.folders.roots.raw,
     }
+    del values["resumes"]
     with replacing(folder / REQUEST) as temporary:
         text = json.dumps({"format": 1, **values}, indent=1, default=str)
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -60,7 +60,7 @@ class Memo:
                 key = values["key"]
                 found[key] = None if key in found else values
         for key, known in found.items():
-            if known is not None:
+            if known is not None and known not in self._lines[key]:  # later runs repeat it
                 self._lines[key].append(known)
 
     @property

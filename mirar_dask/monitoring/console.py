@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from mirar_dask.engine.types import Event, RecordAdded, RunEnded, RunStarted, TaskLost
 from mirar_dask.monitoring.state import FAILURES, RunState, fold
-from mirar_dask.processors.base.outcome import Record
+from mirar_dask.processors.base.outcome import Record, Status
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -114,6 +114,8 @@ class PlainLines:
                 again = "it is tried again" if event.will_retry else "it is not tried again"
                 self.note(f"lost: {event.label}: {event.reason}; {again}")
             case RunEnded():
+                if skipped := event.counts.get(Status.SKIPPED.value):
+                    self.note(f"{plural(skipped, 'frame')} done before, by earlier runs")
                 self.note(f"{self.title}: ended after {event.seconds:.1f} s")
             case _ if now >= self._next_line:
                 self._next_line = now + PLAIN_INTERVAL
@@ -278,6 +280,8 @@ def progress_line(state: RunState) -> str:
     parts.append(f"tasks: {state.tasks_done} done, {len(state.in_flight)} running")
     if state.rate is not None:
         parts.append(f"{state.rate:.1f} frames/s")
+    if state.n_skipped:
+        parts.append(f"{state.n_skipped} done before")
     if state.tasks_lost:
         parts.append(f"{state.tasks_lost} lost")
     if state.n_failures:

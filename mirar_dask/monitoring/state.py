@@ -79,6 +79,8 @@ class RunState:
     """Records of failures, all of them."""
     n_caveats: int = 0
     """Records of caveats."""
+    n_skipped: int = 0
+    """Records of work that earlier runs had done."""
     counts: Mapping[str, int] | None = None
     """Frames by status; known at the end."""
     seconds: float | None = None
@@ -185,6 +187,8 @@ def _with_record(state: RunState, record: Record) -> RunState:
     elif record.status is Status.CAVEATS:
         at = replace(at, caveats=at.caveats + n)
         state = replace(state, n_caveats=state.n_caveats + 1)
+    elif record.status is Status.SKIPPED:
+        state = replace(state, n_skipped=state.n_skipped + 1)
     if record.step == PLAN_STEP:
         return state
     return replace(state, steps={**state.steps, record.step: at})

@@ -183,6 +183,7 @@ def test_a_request_is_repeated_with_what_is_given_anew(
     assert (first["workers"], second["workers"]) == (None, 1)
     for name in ("pipeline", "raw", "night", "out", "configurations", "parameters", "cluster"):
         assert first[name] == second[name], name
+    assert (first["continues"], second["continues"]) == (None, runs(done)[0].name)
     assert second["parameters"] == {"bias.method": "mean"}
     summary = json.loads((runs(done)[1] / "summary.json").read_text())
     assert summary["continues"] == runs(done)[0].name

@@ -449,6 +449,27 @@ def test_a_run_that_was_killed_leaves_no_debris_behind_the_next(night: Path) -> 
     assert not half.exists()
 
 
+def test_a_file_that_a_processor_writes_by_itself_is_missed_when_it_is_gone(
+    frames: Path, tmp_path: Path
+) -> None:
+    """If the processor has named it; then its step, and what is behind it, is done again."""
+    shutil.copytree(frames, tmp_path / "n1")
+    own = "from mirar_dask.atomic import note_written; from pathlib import Path; "
+    own += f"path = Path({str(tmp_path)!r}) / (image.get_name() + '.txt'); path.write_text('x'); "
+    pipeline = script(
+        tmp_path,
+        **{"        self.add_caveat": f"        {own}note_written(path)\n        self.add_caveat"},
+    )
+    go(tmp_path, pipeline)
+    files = sorted(tmp_path.glob("FIELD*.txt"))
+    assert len(files) == 6
+    files[0].unlink()
+    summary = again(tmp_path, pipeline)
+    assert files[0].exists()
+    assert summary.counts["skipped"] < 6
+    assert again(tmp_path, pipeline).counts["skipped"] == 6
+
+
 def test_differences_are_found(night: Path) -> None:
     """The comparison that these tests rely on sees one changed pixel."""
     shutil.copytree(output(night), night / "copy")
