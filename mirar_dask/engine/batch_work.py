@@ -67,6 +67,9 @@ def do_batch(work: BatchWork, bench: Bench) -> Outcome:
             if work.checkpoints and (batches := _lasting(dataset)) is not None:
                 aside = Aside(tuple(records), tuple(rows), marks_of(paths))
                 checkpoints.append(Checkpoint(place, batches, aside))
+        if work.checkpoints and not (checkpoints and checkpoints[-1].next_step == place):
+            aside = Aside(tuple(records), tuple(rows), marks_of(paths))
+            checkpoints.append(Checkpoint(place, None, aside))
     files: list[Path] = []
     bunches = tuple(_pack_batch(batch, files) for batch in dataset)
     return Outcome(

@@ -6,7 +6,7 @@ behind it is there. Where that is not so, whoever reads it does the steps that l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from mirar_dask.data import Image, ImageBatch, ImageHandle
 from mirar_dask.data.pixels import Pixels
+from mirar_dask.engine.batch_work import do_batch
 from mirar_dask.engine.bench import Bench, current_bench
 from mirar_dask.engine.travel import files_of
-from mirar_dask.engine.types import Bunch, Link
+from mirar_dask.engine.types import BatchWork, Bunch, Handle, Link
 from mirar_dask.errors import ProcessorError
 from mirar_dask.processors.base_processor import BaseImageProcessor
 
@@ -115,3 +116,71 @@ class PendingPixels(Pixels):
         """Return what identifies the image and the links."""
         links = tuple((link.step, self.keys.get(link.context or "", "")) for link in self.links)
         return ("pending", self.base.pixels.token(), *links)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingMember(Pixels):
+    """What becomes of the pixels of one image of a batch in steps that see the batch as a whole."""
+
+    work: BatchWork
+    number: int
+    """Of the batch, among those that come out."""
+    place: int
+    """Of the image in that batch."""
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    rows_readable: ClassVar[bool] = False
+
+    @property
+    def path(self) -> Path | None:  # type: ignore[override]
+        """No file holds them."""
+        return None
+
+    @property
+    def cache_files(self) -> tuple[Path, ...]:
+        """Files of the cache behind the batch."""
+        return tuple(path for handle in self.work.batch.members for path in handle.files)
+
+    def read(self) -> np.ndarray:
+        """Do the steps.
+
+        Raises
+        ------
+        ProcessorError
+            If one of them fails, which it did not when the batch was made first.
+        """
+        outcome = do_batch(self.work, current_bench())
+        try:
+            handle = outcome.batches[self.number].members[self.place]
+            assert isinstance(handle, ImageHandle)
+            return handle.pixels.read()
+        except IndexError:
+            reasons = "; ".join(record.reason for record in outcome.records)
+            names = ", ".join(self.work.batch.names[:3])
+            raise ProcessorError(
+                f"the batch of {names} could not be made again: {reasons}"
+            ) from None
+        finally:
+            for path in outcome.files:
+                path.unlink(missing_ok=True)
+
+    def token(self) -> tuple[Any, ...]:
+        """Return what identifies batch, steps and image."""
+        members = tuple(h.__dask_tokenize__() for h in self.work.batch.members)
+        return ("pending", members, self.work.step, self.work.stop, self.number, self.place)
+
+
+def pending_batches(work: BatchWork, batches: tuple[Bunch, ...]) -> tuple[Bunch, ...]:
+    """Let the images that a batch became be made again if somebody reads their pixels."""
+
+    def pending(handle: Handle, number: int, place: int) -> Handle:
+        if not isinstance(handle, ImageHandle):
+            return handle
+        pixels = PendingMember(work, number, place, handle.shape, handle.dtype)
+        return replace(handle, pixels=pixels)
+
+    return tuple(
+        replace(bunch, members=tuple(pending(h, n, p) for p, h in enumerate(bunch.members)))
+        for n, bunch in enumerate(batches)
+    )

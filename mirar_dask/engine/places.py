@@ -10,7 +10,7 @@ from typing import Self
 
 from mirar_dask.data import DataBlock, Dataset, Image, NpyPixels
 from mirar_dask.data.cache import CachePlace, cache, new_key, use_cache
-from mirar_dask.engine.pending import PendingPixels
+from mirar_dask.engine.pending import PendingMember, PendingPixels
 from mirar_dask.engine.types import RunSettings
 
 
@@ -50,7 +50,7 @@ class RunPlace:
         if not isinstance(block, Image):
             return block
         if self._keep_results:
-            if isinstance(block.pixels, PendingPixels):
+            if isinstance(block.pixels, PendingPixels | PendingMember):
                 block.set_data(block.get_data())
             block.publish()
         pixels = block.pixels

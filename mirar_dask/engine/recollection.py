@@ -16,7 +16,7 @@ from mirar_dask.data import ImageHandle
 from mirar_dask.data.pixels import FitsFilePixels, FitsPixels, KeptPixels
 from mirar_dask.engine.legs import ContextState
 from mirar_dask.engine.memo import Memo
-from mirar_dask.engine.pending import PendingContext, PendingPixels
+from mirar_dask.engine.pending import PendingContext, PendingPixels, pending_batches
 from mirar_dask.engine.remembered import KEPT, Node
 from mirar_dask.engine.types import (
     Aside,
@@ -173,9 +173,30 @@ class Recollection:
         states = self._batch_states(bunch, place, last)
         for passed in range(len(states) - 1, 0, -1):
             for node in self.memo.recall(states[passed]):
-                if node.since == states[0] and node.blocks is not None:
+                if node.since != states[0] or node.blocks is None:
+                    continue
+                if node.lasts:
                     return self._joined([node], range(place, last), bunch.names)
+                if self._is_followed(node, place + passed):
+                    known = self._joined([node], range(place, last), bunch.names)
+                    work = BatchWork(place, place + passed, bunch)
+                    return replace(known, batches=pending_batches(work, known.batches))
         return None
+
+    def _is_followed(self, node: Node, place: int) -> bool:
+        """Whether each image that came out is known to have gone on, from a step, to a product."""
+        handles = [handle for bunch in node.blocks or () for handle in bunch.members]
+        return all(self._reaches_product(_state(handle), place) for handle in handles)
+
+    def _reaches_product(self, start: str | None, place: int) -> bool:
+        key = start
+        for step in range(place, self._sure):
+            if key is None or start is None:
+                return False
+            key = digest(key, self._prints[step], "")
+            if any(n.since == start and n.lasts for n in self.memo.recall(key)):
+                return True
+        return False
 
     def keep_batch(self, work: BatchWork, outcome: Outcome) -> None:
         """Remember what became of a batch, at each place where it lay in products."""
@@ -183,8 +204,9 @@ class Recollection:
         for checkpoint in outcome.checkpoints:
             passed = checkpoint.next_step - work.step
             if passed < len(states):
+                batches = outcome.batches if checkpoint.batches is None else checkpoint.batches
                 self._keep(
-                    states[0], states[passed], passed, checkpoint.batches, checkpoint.aside,
+                    states[0], states[passed], passed, batches, checkpoint.aside,
                     range(work.step, work.stop), (),
                 )  # fmt: skip
 

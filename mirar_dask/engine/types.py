@@ -248,10 +248,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a batch was on its way through a task, where all of it lies in products."""
+    """What a batch was at its way's end in a task, and before where all of it lay in products."""
 
     next_step: int
-    batches: tuple[Bunch, ...]
+    batches: tuple[Bunch, ...] | None
+    """The batches; None at the end of the task, whose outcome has them."""
     aside: Aside
 
 

@@ -22,6 +22,9 @@ from mirar_dask.testing.products import contents, differences
 
 Marks = dict[str, tuple[int, int]]
 
+ALL = {"twice", "centred", "levelled"}
+"""Folders of the products of the steps of `LOGGED`."""
+
 LOGGED = '''
 from mirar_dask.pipelines.imager import ImagerPipeline
 from mirar_dask.processors.base_processor import BaseImageProcessor
@@ -59,6 +62,18 @@ class Centred(BaseImageProcessor):
         return image
 
 
+class Levelled(BaseImageProcessor):
+    """Brings the images of a batch to one level, in mirar's way."""
+
+    base_key = "levelled"
+
+    def _apply_to_images(self, batch):
+        levels = [float(image.get_data().mean()) for image in batch]
+        for image, level in zip(batch, levels):
+            image.set_data(image.get_data() - level + levels[0])
+        return batch
+
+
 class Logged(ImagerPipeline):
     """Reduces as imager does, doubles, centres, saves and logs."""
 
@@ -68,6 +83,7 @@ class Logged(ImagerPipeline):
         super().__init__(*arguments, **options)
         steps = self.load_pipeline_configuration("reduce")
         more = [Twice(), ImageSaver("twice"), Centred(), ImageSaver("centred"),
+                Levelled(), ImageSaver("levelled"),
                 ImageBatcher("BASENAME"), CSVLog(["BASENAME", "FILTER", "EXPTIME"])]
         self.add_configuration("default", [*steps, *more])
 '''
@@ -318,7 +334,7 @@ def test_rows_and_caveats_of_what_was_done_before_are_there(frames: Path, tmp_pa
     def doubled(run: RunSummary) -> set[tuple[str, ...]]:
         return {r.names for r in run.caveats if "doubled" in r.reason}
 
-    assert [label for label in tasks(summary) if "twice" in label or "centred" in label] == []
+    assert [label for label in tasks(summary) if label in ("twice", "centred", "levelled")] == []
     assert doubled(summary) == doubled(first)
     assert len(doubled(first)) == 6
 
@@ -326,10 +342,15 @@ def test_rows_and_caveats_of_what_was_done_before_are_there(frames: Path, tmp_pa
 @pytest.mark.parametrize(
     ("old", "new", "redone"),
     [
-        ("helper(image.get_data())", "helper(image.get_data()) + 1", {"twice", "centred"}),
-        ("return data * FACTOR", "return data * FACTOR + 1", {"twice", "centred"}),
-        ("FACTOR = 2.0", "FACTOR = 3.0", {"twice", "centred"}),
-        ("/ len(batch)", "/ len(batch) * 1.5", {"centred"}),
+        (
+            "helper(image.get_data())",
+            "helper(image.get_data()) + 1",
+            ALL,
+        ),
+        ("return data * FACTOR", "return data * FACTOR + 1", ALL),
+        ("FACTOR = 2.0", "FACTOR = 3.0", ALL),
+        ("/ len(batch)", "/ len(batch) * 1.5", {"centred", "levelled"}),
+        ("- level +", "- 2 * level +", {"levelled"}),
     ],
 )
 def test_code_of_a_user_that_changed_is_run_again(
@@ -343,6 +364,44 @@ def test_code_of_a_user_that_changed_is_run_again(
     again(tmp_path, pipeline)
     changed = rewritten(tmp_path, before, "logged")
     assert {n.partition("/")[0] for n in changed if "/" in n} == redone
+    assert_as_if_undisturbed(tmp_path, pipeline)
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a night, in batches of six images, finished by a user's pipeline; to be copied."""
+    base = tmp_path_factory.mktemp("logged")
+    simulate_night(base / "n1", size=64, n_bias=2, n_dark=2, n_flat=2, n_science=6, seed=6)
+    return base
+
+
+def test_steps_between_products_are_not_run_again(logged: Path, tmp_path: Path) -> None:
+    """In whatever form they are written: by image, with a context, by batch."""
+    shutil.copytree(logged / "n1", tmp_path / "n1")
+    pipeline = script(tmp_path)
+    go(tmp_path, pipeline)
+    before = marks(tmp_path, "logged")
+    summary = again(tmp_path, pipeline)
+    assert not [label for label in tasks(summary) if ALL & set(label.split(" ")[0].split("+"))]
+    assert rewritten(tmp_path, before, "logged") == {"n1_log.csv"}
+    assert summary.counts["skipped"] == 12
+
+
+@pytest.mark.parametrize("folder", sorted(ALL))
+def test_pixels_between_products_are_made_again_for_who_reads_them(
+    logged: Path, tmp_path: Path, folder: str
+) -> None:
+    """A product that is gone comes back, and no other is touched."""
+    shutil.copytree(logged / "n1", tmp_path / "n1")
+    pipeline = script(tmp_path)
+    go(tmp_path, pipeline)
+    before = marks(tmp_path, "logged")
+    victim = sorted((output(tmp_path, "logged") / folder).glob("*_g_*.fits"))[2]
+    victim.unlink()
+    again(tmp_path, pipeline)
+    assert {n for n in rewritten(tmp_path, before, "logged") if "/" in n} == {
+        f"{folder}/{victim.name}"
+    }
     assert_as_if_undisturbed(tmp_path, pipeline)
 
 
@@ -382,7 +441,7 @@ def test_what_cannot_be_told_apart_is_done_again_and_the_plan_says_so(
     before = marks(tmp_path, "logged")
     again(tmp_path, pipeline)
     changed = rewritten(tmp_path, before, "logged")
-    assert {n.partition("/")[0] for n in changed if "/" in n} == {"twice", "centred"}
+    assert {n.partition("/")[0] for n in changed if "/" in n} == ALL
 
 
 def test_clobber_starts_over_and_says_what_it_replaces(night: Path) -> None:
