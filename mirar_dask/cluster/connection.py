@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mirar_dask.cluster.layout import MEMORY_FAR
 from mirar_dask.cluster.spec import ClusterSpec
+from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.serial import SerialEngine
 from mirar_dask.engine.types import Engine
 
@@ -57,20 +58,22 @@ def connect(
     from mirar_dask.engine.driver import DaskEngine
 
     with ExitStack() as stack:
-        client = _client(spec, stack, dashboard, folder)
+        client, outlook = _client(spec, stack, dashboard, folder)
         if places is not None and spec.traits.spans_hosts:
             from mirar_dask.cluster.probe import proving
 
             stack.enter_context(proving(client, places))
-        yield DaskEngine(client)
+        yield DaskEngine(client, outlook=outlook)
 
 
-def _client(spec: ClusterSpec, stack: ExitStack, dashboard: bool, folder: Path | None) -> Client:
+def _client(
+    spec: ClusterSpec, stack: ExitStack, dashboard: bool, folder: Path | None
+) -> tuple[Client, AskOutlook]:
     """Start or reach the scheduler; what is started ends with the stack."""
     if spec.kind in ("address", "file"):
         from mirar_dask.cluster.reach import reach
 
-        return reach(spec, stack)
+        return reach(spec, stack), nobody_knows
     if folder is None and (spec.traits.spans_hosts or spec.encrypted):
         folder = _temporary(stack)
     here = folder or Path()
@@ -81,14 +84,14 @@ def _client(spec: ClusterSpec, stack: ExitStack, dashboard: bool, folder: Path |
     if spec.kind == "ssh":
         from mirar_dask.cluster.ssh import start_ssh
 
-        return start_ssh(spec, stack, dashboard=dashboard, folder=here)
+        return start_ssh(spec, stack, dashboard=dashboard, folder=here), nobody_knows
     if spec.kind == "slurm-runner":
         from mirar_dask.cluster.runner import start_runner
 
-        return start_runner(spec, stack, dashboard=dashboard, folder=here)
+        return start_runner(spec, stack, dashboard=dashboard, folder=here), nobody_knows
     from mirar_dask.cluster.local import start_local
 
-    return start_local(spec, stack, dashboard=dashboard, folder=here)
+    return start_local(spec, stack, dashboard=dashboard, folder=here), nobody_knows
 
 
 def worker_memory(spec: ClusterSpec) -> int:

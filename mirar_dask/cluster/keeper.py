@@ -87,8 +87,9 @@ class Watch:
         """
         here = set(present)
         for name in here & jobs.keys():
+            if name not in self.seen:  # else one good node would hide a bad one
+                self.fruitless = 0
             self.seen[name] = now
-            self.fruitless = 0
         over = []
         for name, job_id in jobs.items():
             if name in here:
@@ -116,11 +117,11 @@ class Keeper:
         Running.
     layout : JobLayout
         How many jobs there are to be.
-    ask : callable
-        Asks the queue system about jobs.
+    ask : callable, optional
+        Asks the queue system about jobs; None where its answers cannot be read.
     """
 
-    def __init__(self, cluster: Any, layout: JobLayout, ask: Ask) -> None:
+    def __init__(self, cluster: Any, layout: JobLayout, ask: Ask | None) -> None:
         self.cluster = cluster
         self.layout = layout
         self.ask = ask
@@ -129,6 +130,8 @@ class Keeper:
         self.states: States = {}
         """What the queue system said last of jobs without workers."""
         self._asked = 0.0
+        self._silent_since: float | None = None
+        self._adaptive: Adaptive | None = None
         self._not_before = 0.0
         self._busy = False
         self._timer = PeriodicCallback(self._look, LOOK_SECONDS * 1000)
@@ -148,7 +151,7 @@ class Keeper:
         if layout.least == layout.most:
             return
         self.following = True
-        self.cluster.adapt(
+        self._adaptive = self.cluster.adapt(
             Adaptive=Backlog,
             minimum_jobs=layout.least,
             maximum_jobs=layout.most,
@@ -171,6 +174,12 @@ class Keeper:
         """Id of each job by its name; None where it was not submitted."""
         return {str(name): job.job_id for name, job in list(self.cluster.workers.items())}
 
+    @property
+    def silence(self) -> float:
+        """Seconds for which the queue system has given no answer to what it was asked."""
+        since = self._silent_since
+        return 0.0 if since is None else time.monotonic() - since
+
     async def _look(self) -> None:
         if self._busy or self.cluster.status != Status.running:
             return
@@ -189,10 +198,11 @@ class Keeper:
         now = time.monotonic()
         absent = [job_id for name, job_id in jobs.items() if job_id and name not in present]
         states: States | None = None
-        if absent and now - self._asked >= ASK_SECONDS:
+        if absent and self.ask is not None and now - self._asked >= ASK_SECONDS:
             self._asked = now
             states = await self.ask(absent)
-            self.states = states or self.states
+            self._silent_since = (self._silent_since or now) if states is None else None
+            self.states = self.states if states is None else states
         if None in jobs.values():
             self._not_before = now + RETRY_SECONDS
         for name in self.watch.ended(now, jobs, present, states):
@@ -201,7 +211,11 @@ class Keeper:
             if job is not None:
                 logger.info("job %s (%s) is over", job.job_id, name)
                 await _cancel(job)
-        if now < self._not_before or self.watch.fruitless >= FRUITLESS:
+        if self.watch.fruitless >= FRUITLESS:
+            if self._adaptive is not None:
+                self._adaptive.stop()  # it would go on asking for more of them
+            return
+        if now < self._not_before:
             return
         if len(self.cluster.worker_spec) < self.wanted:
             self.cluster.scale(jobs=self.wanted)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -31,9 +30,11 @@ from mirar_dask.cluster.job_script import (
     quiet,
     with_dask_defaults,
 )
-from mirar_dask.cluster.keeper import FRUITLESS, JobState, Keeper, States
+from mirar_dask.cluster.keeper import JobState, Keeper, States
 from mirar_dask.cluster.listening import scheduler_options
+from mirar_dask.cluster.prospects import Prospects
 from mirar_dask.cluster.spec import ClusterSpec
+from mirar_dask.engine.outlook import AskOutlook
 from mirar_dask.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -49,22 +50,14 @@ ASK_SECONDS = 10
 """How long to wait for an answer of the queue system."""
 TOLD_SECONDS = 30.0
 """How often it is said that jobs are still waited for."""
-REMEDIES = (
-    (r"time limit|walltime|TimeLimit", "give a shorter --walltime"),
-    (r"node config|memory|cpu|NodeLimit|BadConstraints|resource", "give fewer --cores or less "
-     "--memory"),
-    (r"partition|queue|destination", "check --queue"),
-    (r"account|project", "check --project"),
-    (r"contact|connect|communicat", "see whether the queue system is up, and try again"),
-    (r"QOS|limit|Assoc", "give fewer --workers, or ask those who run the queue system"),
-)  # fmt: skip
-"""What to do, by the words of a queue system that refuses a job."""
-HOPELESS = re.compile("TimeLimit|NodeLimit|BadConstraints|InvalidAccount|InvalidQOS|PartitionDown$")
-"""Reasons of SLURM for which a pending job would never start."""
 
 
-def start_queue(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder: Path) -> Client:
+def start_queue(
+    spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder: Path
+) -> tuple[Client, AskOutlook]:
     """Submit jobs, and return a client once the first of them gives a worker.
+
+    The second value tells what is to be hoped for when none is left.
 
     Parameters
     ----------
@@ -108,16 +101,17 @@ def start_queue(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder:
             scheduler_options=scheduler_options(spec, security),
             silence_logs=logging.ERROR,
         )
-    ask = ask_slurm if spec.kind == "slurm" else ask_nobody
-    keeper = Keeper(cluster, layout, ask)
+    # The answers of other queue systems are not read: their jobs are over when workers have gone.
+    keeper = Keeper(cluster, layout, ask_slurm if spec.kind == "slurm" else None)
     stack.callback(_close, cluster, keeper)
     if dashboard:
         offer_dashboard(cluster.scheduler)
     keeper.start()
-    _wait_for_one(cluster, keeper, folder / LOGS, refused)
+    prospects = Prospects(spec.kind, keeper, refused, folder / LOGS)
+    _wait_for_one(cluster, prospects)
     client = stack.enter_context(Client(cluster))
     keeper.follow()
-    return client
+    return client, prospects
 
 
 def _recording(job_class: type[Job], refused: list[str]) -> type[Job]:
@@ -138,57 +132,17 @@ def _recording(job_class: type[Job], refused: list[str]) -> type[Job]:
     return Recording
 
 
-def refusal(message: str, kind: str) -> str:
-    """Turn what a queue system says into one sentence with a remedy.
-
-    Parameters
-    ----------
-    message : str
-        What dask-jobqueue says, with the output of the command in it.
-    kind : str
-        The queue system.
-    """
-    said = message.partition("stderr:")[2] or message
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    words = lines[-1] if lines else message
-    words = re.sub(r"^\w+: (error: )?(Batch job submission failed: )?", "", words).rstrip(". ")
-    found = (remedy for pattern, remedy in REMEDIES if re.search(pattern, words, re.IGNORECASE))
-    remedy = next(found, "'mirar-dask cluster show' prints the job's script")
-    return f"--cluster {kind}: the job was refused ({words}); {remedy}"
-
-
-def _wait_for_one(cluster: JobQueueCluster, keeper: Keeper, logs: Path, refused: list[str]) -> None:
+def _wait_for_one(cluster: JobQueueCluster, prospects: Prospects) -> None:
     """Wait for the first worker, as long as there is hope for one; the queue may be long."""
     told = time.monotonic()
-    kind = cluster.job_cls.config_name
     while not cluster.scheduler.workers:
-        if refused and not any(keeper.jobs.values()):
-            raise ClusterError(refusal(refused[-1], kind))
-        if keeper.watch.fruitless >= FRUITLESS:
-            raise ClusterError(
-                f"{FRUITLESS} jobs ended before they gave a worker{_last_words(logs)}; check "
-                f"--python, --prologue and --interface, and see {logs}"
-            )
-        pending = [state for state in keeper.states.values() if state.state == "PENDING"]
-        never = [state.reason for state in pending if HOPELESS.search(state.reason)]
-        if never and len(never) == len(keeper.states):
-            raise ClusterError(refusal(f"it would wait for ever: {never[0]}", kind))
+        outlook = prospects()
+        if outlook.over or prospects.none_submitted:
+            raise ClusterError(outlook.reason)
         if time.monotonic() - told > TOLD_SECONDS:
             told = time.monotonic()
-            reasons = sorted({state.reason for state in pending if state.reason})
-            why = f" ({', '.join(reasons)})" if reasons else ""
-            logger.warning("still waiting for the first of %s jobs%s", len(keeper.jobs), why)
+            logger.warning("still waiting for the first worker: %s", outlook.reason)
         time.sleep(0.1)
-
-
-def _last_words(logs: Path) -> str:
-    """Return the last line that a job printed about an error."""
-    files = sorted(logs.glob("*"), key=lambda path: path.stat().st_mtime)
-    for path in reversed(files):
-        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-        if lines:
-            return f" (the last one says: {lines[-1].strip()[:200]})"
-    return ""
 
 
 def _close(cluster: JobQueueCluster, keeper: Keeper) -> None:
@@ -202,11 +156,6 @@ def _close(cluster: JobQueueCluster, keeper: Keeper) -> None:
             ", ".join(str(job_id) for job_id in keeper.jobs.values()),
             CLOSE_SECONDS,
         )
-
-
-async def ask_nobody(job_ids: Iterable[str]) -> States | None:
-    """Know nothing: for queue systems whose answers we do not read."""
-    return None
 
 
 async def ask_slurm(job_ids: Iterable[str]) -> States | None:

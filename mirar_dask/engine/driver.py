@@ -26,6 +26,7 @@ from mirar_dask.engine.collecting import seldom
 from mirar_dask.engine.flights import Flight, Flights, GivenBack, Landed
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.opening import Loaded, open_night
+from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
@@ -40,6 +41,7 @@ from mirar_dask.engine.types import (
     TaskFinished,
     TaskLost,
     TaskSubmitted,
+    WorkersCounted,
 )
 from mirar_dask.engine.workers import Workers
 from mirar_dask.errors import ClusterError, ErrorStack
@@ -64,10 +66,13 @@ class DaskEngine:
     ----------
     client : distributed.Client
         Connected to the cluster; the caller closes it.
+    outlook : callable
+        Asks who starts workers, while there is none, whether any is on its way.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, outlook: AskOutlook = nobody_knows) -> None:
         self.client = client
+        self.outlook = outlook
 
     def apply(
         self, processors: Sequence[BaseProcessor], dataset: Dataset
@@ -90,7 +95,7 @@ class DaskEngine:
         """
         roots = settings.roots or current_roots()
         with RunPlace(settings) as place, use_roots(roots), use_place(place.cache), seldom():
-            return _Run(self.client, settings, place).go(steps, dataset)
+            return _Run(self.client, settings, place, self.outlook).go(steps, dataset)
 
 
 @dataclass
@@ -100,8 +105,11 @@ class _Run:
     client: Client
     settings: RunSettings
     place: RunPlace
+    outlook: AskOutlook = nobody_knows
     records: list[Record] = field(default_factory=list)
     announced: int = 0
+    hands: int = 0
+    """Tasks that could run at once when that was announced last."""
     suspects: list[Flight] = field(default_factory=list)
     """Tasks whose worker died, to be tried again."""
 
@@ -109,7 +117,7 @@ class _Run:
         # Unique even where the caller gives every run one name: a plugin of a name that a worker
         # knows would silently keep its old steps.
         self.key = f"{self.settings.run_id}-{self.place.cache.key or id(self)}"
-        self.workers = Workers(self.client)
+        self.workers = Workers(self.client, self.outlook)
         self.flights = Flights(self.client, self.key, self.workers)
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
@@ -122,7 +130,7 @@ class _Run:
         self.note(opened.records)
         rows = dict(opened.rows)
         with self._benches(opened.steps) as bench:
-            threads = self.workers.threads
+            threads = self.hands = self.workers.threads
             names = tuple(step.step_name for step in opened.steps)
             self.settings.announce(
                 RunStarted(
@@ -189,6 +197,7 @@ class _Run:
         """Wait for tasks that came back; None once there is no hope that one will."""
         while True:
             landed = self.flights.landed(timeout=1.0)
+            self._count_workers()
             if landed:
                 return landed
             if self.workers.why_hopeless() is not None:
@@ -269,6 +278,12 @@ class _Run:
             flow.lose(task, f"{reason} ({flight.attempt + 1} attempts)")
 
     # -- the cluster --------------------------------------------------------------------------
+
+    def _count_workers(self) -> None:
+        hands = self.workers.hands
+        if hands != self.hands:
+            self.hands = hands
+            self.settings.announce(WorkersCounted(hands, time.time()))
 
     @contextmanager
     def _benches(self, steps: Sequence[BaseProcessor]) -> Iterator[Bench]:

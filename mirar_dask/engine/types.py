@@ -305,7 +305,17 @@ class RunStarted:
     steps: tuple[str, ...]
     frames: tuple[str, ...]
     workers: int = 1
+    """Tasks that can run at once, as the run begins."""
     dashboard: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersCounted:
+    """Workers have come or gone since the run began, or since this was said last."""
+
+    workers: int
+    """Tasks that can run at once now; 0 while no worker is there."""
+    time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +376,9 @@ class RunEnded:
     time: float
 
 
-Event = RunStarted | TaskSubmitted | TaskFinished | TaskLost | RecordAdded | RunEnded
+Event = (
+    RunStarted | WorkersCounted | TaskSubmitted | TaskFinished | TaskLost | RecordAdded | RunEnded
+)
 Listener = Callable[[Event], None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -9,15 +10,20 @@ from typing import Any
 
 from distributed import Client
 
+from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.plugin import MEMORY
 from mirar_dask.engine.types import Task
+
+logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 1.0
 """How long an answer of the scheduler is good for; asking takes milliseconds."""
 MANY = 50
 """Of more workers than this the answer is longer, and asked for less often."""
 PATIENCE_SECONDS = 60.0
-"""How long a run waits while no worker can do anything."""
+"""How long a run waits while no worker can do anything and nobody knows of one on its way."""
+TOLD_SECONDS = 60.0
+"""How often it is said that workers are waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,14 @@ class Workers:
     ----------
     client : distributed.Client
         Connected to their scheduler.
+    outlook : callable
+        Asks who starts them whether others are on their way.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, outlook: AskOutlook = nobody_knows) -> None:
         self.client = client
+        self._outlook = outlook
+        self._told = -math.inf
         self._asked = -math.inf
         self._known = _Known()
         self._idle_since: float | None = None
@@ -87,6 +97,11 @@ class Workers:
         return max(1, self._all().threads)
 
     @property
+    def hands(self) -> int:
+        """Number of tasks that can run at once, none while no worker is there."""
+        return self._all().threads
+
+    @property
     def memory(self) -> int:
         """Bytes of the largest worker; 0 where workers have no limit."""
         return self._all().memory
@@ -102,18 +117,35 @@ class Workers:
         return None if declared is None else {MEMORY: min(task.memory, declared)}
 
     def why_hopeless(self) -> str | None:
-        """Say why waiting is of no use, once no worker could do anything for a minute."""
+        """Say why waiting is of no use; None while a worker is there, on its way, or hoped for."""
         if self.client.status != "running":
             return "the scheduler was lost"
         if self._all().running:
             self._idle_since = None
             return None
-        self._idle_since = self._idle_since or time.monotonic()
-        if time.monotonic() - self._idle_since < PATIENCE_SECONDS:
-            return None
+        now = time.monotonic()
+        self._idle_since = self._idle_since or now
         if self._known.number:
+            if now - self._idle_since < PATIENCE_SECONDS:
+                return None
             return (
                 f"every worker has been paused for {PATIENCE_SECONDS:.0f} s because its memory is "
                 "full; give workers more with --memory, or fewer --workers"
             )
-        return f"there has been no worker for {PATIENCE_SECONDS:.0f} s"
+        outlook = self._outlook()
+        if outlook.over:
+            return outlook.reason
+        if outlook.coming:
+            self._tell(now - self._idle_since, outlook.reason)
+            return None
+        if now - self._idle_since < PATIENCE_SECONDS:
+            return None
+        why = f": {outlook.reason}" if outlook.reason else ""
+        return f"there has been no worker for {PATIENCE_SECONDS:.0f} s{why}"
+
+    def _tell(self, seconds: float, reason: str) -> None:
+        """Say now and then that workers are waited for; not of a job that is just replaced."""
+        now = time.monotonic()
+        if seconds >= TOLD_SECONDS / 4 and now - self._told >= TOLD_SECONDS:
+            self._told = now
+            logger.warning("no worker for %.0f s: %s", seconds, reason)

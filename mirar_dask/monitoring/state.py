@@ -17,6 +17,7 @@ from mirar_dask.engine.types import (
     TaskFinished,
     TaskLost,
     TaskSubmitted,
+    WorkersCounted,
 )
 from mirar_dask.processors.base.outcome import Record, Status
 
@@ -63,6 +64,7 @@ class RunState:
     """Time of the last event."""
     n_frames: int = 0
     workers: int = 0
+    """Tasks that can run at once now."""
     dashboard: str | None = None
     steps: Mapping[str, StepState] = field(default_factory=dict)
     """By name of the step, in the order of the steps."""
@@ -121,6 +123,8 @@ def fold(state: RunState, event: Event) -> RunState:
                 steps={n: state.steps.get(n, StepState()) for n in (*event.steps, *state.steps)},
                 in_flight={},
             )
+        case WorkersCounted():
+            return replace(state, workers=event.workers)
         case TaskSubmitted():
             return replace(
                 state,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,8 @@ from mirar_dask.cluster.keeper import (
     job_of_worker,
     wanted,
 )
-from mirar_dask.cluster.queues import HOPELESS, read_squeue, refusal
+from mirar_dask.cluster.prospects import HOPELESS, Prospects, refusal
+from mirar_dask.cluster.queues import read_squeue
 
 RUNNING, PENDING = JobState("RUNNING"), JobState("PENDING", "Resources")
 
@@ -121,3 +124,66 @@ def test_squeue_is_read_with_its_reasons() -> None:
     }
     assert HOPELESS.search(found["7"].reason)
     assert not HOPELESS.search("Resources")
+
+
+def prospects(
+    jobs: dict[str, str | None],
+    states: dict[str, JobState],
+    logs: Path,
+    *,
+    fruitless: int = 0,
+    silence: float = 0.0,
+    refused: tuple[str, ...] = (),
+) -> Prospects:
+    """Return the judge of jobs of which this is known."""
+    watch = Watch(fruitless=fruitless)
+    keeper: Any = SimpleNamespace(jobs=jobs, states=states, watch=watch, silence=silence)
+    return Prospects("slurm", keeper, list(refused), logs)
+
+
+def test_jobs_in_the_queue_are_waited_for(tmp_path: Path) -> None:
+    """However long the queue is; the reason says what for."""
+    found = prospects({"m-0": "1", "m-1": "2"}, {"1": PENDING, "2": PENDING}, tmp_path)()
+    assert found.coming
+    assert "2 jobs have not given a worker yet (2 pending: Resources)" in found.reason
+
+
+def test_jobs_that_end_without_a_worker_leave_no_hope(tmp_path: Path) -> None:
+    """Also where another one waits; the last words of one are told."""
+    (tmp_path / "job.err").write_text("ModuleNotFoundError: distributed\n")
+    found = prospects({"m-0": "1"}, {"1": PENDING}, tmp_path, fruitless=FRUITLESS)()
+    assert found.over
+    assert "3 jobs ended before they gave a worker" in found.reason
+    assert "ModuleNotFoundError" in found.reason
+
+
+def test_a_job_that_could_never_start_leaves_no_hope(tmp_path: Path) -> None:
+    """Unless another one can."""
+    never = JobState("PENDING", "PartitionTimeLimit")
+    assert prospects({"m-0": "1"}, {"1": never}, tmp_path)().over
+    assert prospects({"m-0": "1", "m-1": "2"}, {"1": never, "2": PENDING}, tmp_path)().coming
+
+
+def test_a_queue_system_that_gives_no_answer_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    """Neither for ever nor not at all: the run has its own patience then."""
+    found = prospects({"m-0": "1"}, {}, tmp_path, silence=61.0)()
+    assert not (found.coming or found.over)
+    assert "gives no answer" in found.reason
+
+
+def test_jobs_that_are_refused_are_no_reason_to_wait(tmp_path: Path) -> None:
+    """The reason is what the queue system said."""
+    refused = ("stderr:\nsbatch: error: Batch job submission failed: Invalid account",)
+    found = prospects({"m-0": None}, {}, tmp_path, refused=refused)()
+    assert not (found.coming or found.over)
+    assert "check --project" in found.reason
+
+
+def test_a_good_node_does_not_hide_a_bad_one() -> None:
+    """Jobs that end at once on the one are counted while a worker is busy on the other."""
+    watch = Watch()
+    watch.ended(0, {"m-0": "1"}, ["m-0"], None)
+    for number in range(1, FRUITLESS + 1):
+        jobs = {"m-0": "1", f"m-{number}": "2"}
+        assert watch.ended(number, jobs, ["m-0"], {"1": RUNNING}) == [f"m-{number}"]
+    assert watch.fruitless == FRUITLESS

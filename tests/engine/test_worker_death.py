@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mirar_dask.cluster import ClusterSpec, connect
 from mirar_dask.data import Dataset, ImageBatch, cache
-from mirar_dask.engine import Engine, SerialEngine, Status
+from mirar_dask.engine import DaskEngine, Engine, RunResult, SerialEngine, Status
+from mirar_dask.engine.outlook import AskOutlook, Outlook
+from mirar_dask.engine.types import WorkersCounted
 from mirar_dask.processors.base_processor import BaseProcessor
 from mirar_dask.processors.utils.image_saver import ImageSaver
 from mirar_dask.testing.engine_contract import assert_same, configured, reduction, settings_for
@@ -85,17 +91,55 @@ def test_the_cluster_serves_another_run_after_a_loss(
     assert_same(result, oracle)
 
 
+def without_workers(outlook: AskOutlook, raw: Path, folder: Path) -> RunResult:
+    """Reduce a night on a cluster whose only worker was taken away."""
+    with connect(ClusterSpec.parse("local", workers=1), dashboard=False) as engine:
+        client: Any = engine.client  # type: ignore[attr-defined]
+        client.cluster.scale(0)
+        return DaskEngine(client, outlook=outlook).run(
+            configured(reduction()), Dataset([ImageBatch()]), settings_for(raw, folder)
+        )
+
+
 def test_a_run_without_workers_ends_with_a_reason(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing can come back any more the night ends, and says why."""
     monkeypatch.setattr("mirar_dask.engine.workers.PATIENCE_SECONDS", 1.0)
-    with connect(ClusterSpec.parse("local", workers=1), dashboard=False) as engine:
-        engine.client.cluster.scale(0)  # type: ignore[attr-defined]
-        result = engine.run(
-            configured(reduction()), Dataset([ImageBatch()]), settings_for(raw, tmp_path / "a")
-        )
+    result = without_workers(Outlook, raw, tmp_path / "a")
     assert result.counts()["succeeded"] == 0
     assert result.counts()["blocked"] > 0
-    assert any("no worker" in record.reason for record in result.records)
+    assert any("no worker for 1 s" in record.reason for record in result.records)
     assert sum(result.counts().values()) == len(list(raw.glob("*.fits")))
+
+
+def test_a_run_that_no_worker_will_come_for_ends_at_once(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason that who starts workers gives, and without waiting the minute."""
+    began = time.monotonic()
+    result = without_workers(
+        lambda: Outlook(over=True, reason="three jobs failed"), raw, tmp_path / "a"
+    )
+    assert time.monotonic() - began < 30
+    assert any(record.reason == "three jobs failed" for record in result.records)
+
+
+def test_workers_that_are_on_their_way_are_waited_for(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the patience for workers of which nobody knows; then the night is reduced."""
+    monkeypatch.setattr("mirar_dask.engine.workers.PATIENCE_SECONDS", 0.5)
+    events: list[Any] = []
+    with connect(ClusterSpec.parse("local", workers=1), dashboard=False) as engine:
+        client: Any = engine.client  # type: ignore[attr-defined]
+        client.cluster.scale(0)
+        late = threading.Timer(3.0, client.cluster.scale, [1])
+        late.start()
+        settings = replace(settings_for(raw, tmp_path / "a"), listeners=(events.append,))
+        waiting = DaskEngine(client, outlook=lambda: Outlook(coming=True))
+        result = waiting.run(configured(reduction()), Dataset([ImageBatch()]), settings)
+        late.join()
+    assert result.counts()["lost"] == result.counts()["blocked"] == 0
+    counted = [event.workers for event in events if isinstance(event, WorkersCounted)]
+    assert counted[-1] == 1

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from mirar_dask.cluster import ClusterSpec, connect
+from mirar_dask.engine.types import TaskFinished
 from mirar_dask.errors import ClusterError
+from mirar_dask.run import reduce_night
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(200)]
 
@@ -58,6 +60,7 @@ def test_the_number_of_jobs_follows_the_work(slurm, reduce) -> None:
     """From one that is there when the run begins to as many as are allowed."""
     night = reduce(**on_slurm(None, adapt=(0, 3)), configuration="slow")
     assert len(night.workers) == 3
+    assert night.summary.workers == 3
 
 
 def test_a_job_that_is_cancelled_is_replaced(slurm, reduce) -> None:
@@ -130,6 +133,56 @@ def test_work_begins_with_the_first_job_when_the_queue_is_full(slurm, reduce) ->
     finally:
         for job in others:
             slurm.call("scancel", job)
+
+
+def test_jobs_that_wait_in_a_full_queue_are_waited_for(
+    slurm, reduce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the only worker is lost meanwhile: the run goes on when a job begins."""
+    monkeypatch.setattr("mirar_dask.engine.workers.PATIENCE_SECONDS", 2.0)
+    others = [
+        slurm.call("sbatch", "--parsable", "-o/dev/null", "--mem=100M", "--wrap=sleep 300").strip()
+        for _ in range(3)
+    ]
+
+    def lose_the_only_worker() -> None:
+        (ours,) = slurm.jobs("RUNNING")[3:]
+        words = ("sbatch", "--parsable", "-o/dev/null", "--mem=100M", "--nice=-100")
+        others.append(slurm.call(*words, "--wrap=sleep 20").strip())  # it gets the free place
+        slurm.call("scancel", ours)
+
+    try:
+        night = reduce(lose_the_only_worker, **on_slurm(2))
+        assert len(night.workers) == 2  # one before and one after
+        assert night.summary.workers == 1  # never two at once
+    finally:
+        for job in others:
+            slurm.call("scancel", job)
+
+
+def test_a_run_ends_at_once_when_its_jobs_give_no_workers_any_more(
+    slurm, raw: Path, tmp_path: Path, pipeline: str
+) -> None:
+    """Three of them on end: not after a minute, and with what the last one said."""
+    broken = tmp_path / "broken"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ -e {broken} ] && exit 1\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    lost: list[float] = []
+
+    def break_it(event: Any) -> None:
+        if isinstance(event, TaskFinished) and not lost:
+            broken.touch()
+            slurm.call("scancel", *slurm.jobs())
+            lost.append(time.monotonic())
+
+    summary = reduce_night(
+        pipeline, raw=raw, out=tmp_path / "out", listeners=[break_it],
+        **on_slurm(1, python=str(python)),
+    )  # fmt: skip
+    assert time.monotonic() - lost[0] < 45
+    assert summary.exit_code == 1
+    assert any("3 jobs ended before they gave a worker" in r.reason for r in summary.records)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mirar_dask.data.metering import Meter
-from mirar_dask.engine.types import RunStarted, TaskFinished, TaskLost
+from mirar_dask.engine.types import RunEnded, RunStarted, TaskFinished, TaskLost, WorkersCounted
 from mirar_dask.monitoring.account import Account
 
 
@@ -44,3 +44,16 @@ def test_losses_are_counted(account: Account):
     for attempt in (0, 1):
         account(TaskLost("bias", 1, attempt, ("a.fits",), "KilledWorker", attempt == 0, 0.0))
     assert account.lost == 2
+
+
+def test_workers_that_come_later_are_counted():
+    """The number told is the largest; averages are over those that were there at each time."""
+    account = Account()
+    account(RunStarted("run", 10.0, ("bias",), (), workers=1))
+    account(WorkersCounted(4, 12.0))
+    account(WorkersCounted(0, 14.0))
+    account(finished(6.0, Meter()))
+    account(RunEnded({}, 10.0, 20.0))
+    assert account.workers == 4
+    assert account.average == 1.0  # (2 s of one + 2 s of four) / 10 s
+    assert account.phases(10.0)["compute"] == 6.0
