@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mirar_dask.cluster.layout import MEMORY_FAR
 from mirar_dask.cluster.spec import ClusterSpec
+from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.serial import SerialEngine
 from mirar_dask.engine.types import Engine
@@ -63,7 +64,9 @@ def connect(
             from mirar_dask.cluster.probe import proving
 
             stack.enter_context(proving(client, places))
-        yield DaskEngine(client, outlook=outlook)
+        # Files of one machine are never late.
+        late = LATE_SECONDS if spec.traits.spans_hosts else 0.0
+        yield DaskEngine(client, outlook=outlook, patience=late)
 
 
 def _client(

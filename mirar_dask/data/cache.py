@@ -68,6 +68,8 @@ class CachePlace:
     """Folder of the run; None if the cache is off."""
     key: str
     """Mark in the names of the run's files."""
+    patience: float = 0.0
+    """Seconds for which a file that another host has made is waited for."""
 
 
 _place: ContextVar[CachePlace | None] = ContextVar("mirar_dask_cache_place", default=None)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mirar_dask.data.late import when_there, where_and_how_long
 from mirar_dask.errors import FileChangedError, InvalidFitsError
 
 CHUNK_BYTES = 1 << 20
@@ -38,8 +39,10 @@ class Stamp(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def check_unchanged(path: Path, stamp: Stamp) -> None:
+def check_unchanged(path: Path, stamp: Stamp, *, made: bool = False) -> None:
     """Raise if a file is not the one with this stamp any more.
+
+    One that this run has ``made`` is waited for, as `when_there` does.
 
     Raises
     ------
@@ -47,15 +50,17 @@ def check_unchanged(path: Path, stamp: Stamp) -> None:
         If it is gone or another one.
     """
     try:
-        found = Stamp.of(path)
+        found = when_there(path, Stamp.of) if made else Stamp.of(path)
     except FileNotFoundError as error:
-        raise _gone(path) from error
+        raise _gone(path, made) from error
     _compare(path, stamp, found)
 
 
 @contextmanager
-def unchanged(path: Path, stamp: Stamp) -> Iterator[FileIO]:
+def unchanged(path: Path, stamp: Stamp, *, made: bool = False) -> Iterator[FileIO]:
     """Open a file for reading if it is still the one with this stamp.
+
+    One that this run has ``made`` is waited for, as `when_there` does.
 
     Raises
     ------
@@ -63,16 +68,26 @@ def unchanged(path: Path, stamp: Stamp) -> Iterator[FileIO]:
         If it is gone or another one.
     """
     try:
-        file = path.open("rb", buffering=0)
+        file = when_there(path, open_file) if made else open_file(path)
     except FileNotFoundError as error:
-        raise _gone(path) from error
+        raise _gone(path, made) from error
     with file:
         _compare(path, stamp, Stamp.of(file.fileno()))
         yield file
 
 
-def _gone(path: Path) -> FileChangedError:
-    return FileChangedError(f"{path} is gone since its header was read")
+def open_file(path: Path) -> FileIO:
+    """Open a file for reading, without a buffer."""
+    return path.open("rb", buffering=0)
+
+
+def _gone(path: Path, made: bool) -> FileChangedError:
+    if not made:
+        return FileChangedError(f"{path} is gone since its header was read")
+    return FileChangedError(
+        f"{path}, which this run has made, is not there {where_and_how_long()}: it was removed, "
+        "or the output folder is not shared with that host"
+    )
 
 
 def _compare(path: Path, wanted: Stamp, found: Stamp) -> None:

@@ -20,6 +20,7 @@ from distributed import Client
 
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
+from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine import memory
 from mirar_dask.engine.bench import Bench, use_bench
 from mirar_dask.engine.collecting import seldom
@@ -68,11 +69,20 @@ class DaskEngine:
         Connected to the cluster; the caller closes it.
     outlook : callable
         Asks who starts workers, while there is none, whether any is on its way.
+    patience : float
+        Seconds for which a file that another host has made is waited for; 0 on one machine.
     """
 
-    def __init__(self, client: Client, *, outlook: AskOutlook = nobody_knows) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        outlook: AskOutlook = nobody_knows,
+        patience: float = LATE_SECONDS,
+    ) -> None:
         self.client = client
         self.outlook = outlook
+        self.patience = patience
 
     def apply(
         self, processors: Sequence[BaseProcessor], dataset: Dataset
@@ -94,7 +104,8 @@ class DaskEngine:
             If the user interrupts; what was under way is cancelled and the cache emptied first.
         """
         roots = settings.roots or current_roots()
-        with RunPlace(settings) as place, use_roots(roots), use_place(place.cache), seldom():
+        place = RunPlace(settings, patience=self.patience)
+        with place, use_roots(roots), use_place(place.cache), seldom():
             return _Run(self.client, settings, place, self.outlook).go(steps, dataset)
 
 

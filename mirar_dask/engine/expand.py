@@ -13,6 +13,7 @@ from typing import Any
 
 from mirar_dask.data import ImageBatch
 from mirar_dask.data.image_data import ImageHandle
+from mirar_dask.data.late import is_listed
 from mirar_dask.engine.expansion import Chain, Context, Expansion, Leaf, Split
 from mirar_dask.engine.lookahead import AheadImage, LateError, as_ahead, look_ahead
 from mirar_dask.engine.questions import combines_frames, measures_frames, needs_whole_batch
@@ -253,7 +254,7 @@ class _Walk:
             names = tuple(n for image in batch for n in names_of(image))
             context.kind, context.records = "failed", tuple(step.context_failure(exc, names))
             return
-        if step.try_load_cache and context.path.is_file():
+        if step.try_load_cache and is_listed(context.path):
             context.kind, context.ahead = "headers", self.bunch_ahead(sub)
             return
         if not combines_frames(step):

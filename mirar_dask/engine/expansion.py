@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mirar_dask.data import ImageHandle
+from mirar_dask.data.late import is_listed
 from mirar_dask.engine.lookahead import AheadImage
 from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.processors.base.claims import Claims
@@ -92,7 +93,7 @@ class Expansion:
     def holds(self) -> bool:
         """Whether the masters that were there still are, and no others have come."""
         return all(
-            context.path is None or context.path.is_file() == (context.kind == "headers")
+            context.path is None or is_listed(context.path) == (context.kind == "headers")
             for context in self.contexts.values()
         )
 

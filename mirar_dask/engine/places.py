@@ -22,18 +22,20 @@ class RunPlace:
     settings : RunSettings
         Gives the run's folder. Without one the files lie, under a mark of their own, in the
         cache folder of this process.
+    patience : float
+        Seconds for which a file that another host has made is waited for.
     """
 
-    def __init__(self, settings: RunSettings) -> None:
+    def __init__(self, settings: RunSettings, *, patience: float = 0.0) -> None:
         self._own_folder = settings.cache_dir
         self._keep_results = settings.keep_results
         self._kept: set[Path] = set()
         if not use_cache():
-            self.cache = CachePlace(None, "")
+            self.cache = CachePlace(None, "", patience)
             return
         folder = settings.cache_dir or cache.ensure_cache_dir()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.cache = CachePlace(folder.absolute(), new_key())
+        self.cache = CachePlace(folder.absolute(), new_key(), patience)
 
     def __enter__(self) -> Self:
         return self

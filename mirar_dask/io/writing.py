@@ -8,6 +8,7 @@ import gzip
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,7 @@ from astropy.io import fits
 from mirar_dask.atomic import replacing, write_error
 from mirar_dask.data import Image
 from mirar_dask.data.metering import writing
-from mirar_dask.data.pixels import Pixels
+from mirar_dask.data.pixels import FitsPixels, Pixels
 from mirar_dask.data.quiet import quietly
 from mirar_dask.errors import MirarDaskError
 from mirar_dask.io.banded import header_block, own_header, storable, write_pixels
@@ -143,7 +144,8 @@ def saved_pixels(path: Path | str) -> Pixels:
     Nothing is read but the header. Only an uncompressed file of the pixels' own type is worth it:
     see `Pixels.rows_readable` and `Pixels.dtype`.
     """
-    return open_lazy(path)[0]
+    pixels = open_lazy(path)[0]
+    return replace(pixels, made=True) if isinstance(pixels, FitsPixels) else pixels
 
 
 def save_mef_to_path(

@@ -334,7 +334,7 @@ def test_a_generation_that_is_not_here_says_why():
     pixels = NpyPixels.publish(RAW["float32"])
     pixels.path.unlink()
     for read in (pixels.read, pixels.view, lambda: pixels.read_rows(0, 1)):
-        with pytest.raises(CacheError, match="is not here"):
+        with pytest.raises(CacheError, match="is not there"):
             read()
 
 

@@ -215,7 +215,7 @@ def test_a_pickle_whose_maker_is_gone_says_so():
     remove_folder(folder, "")
     arrived = pickle.loads(pickled)
     assert arrived.get_name() == "made.fits"
-    with pytest.raises(CacheError, match="is not here"):
+    with pytest.raises(CacheError, match="is not there"):
         arrived.get_data()
 
 

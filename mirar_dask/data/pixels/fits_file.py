@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -57,6 +59,8 @@ class FitsPixels(Pixels):
     """Bytes of the file when its header was read; the next two fields are of then too."""
     mtime_ns: int
     inode: int
+    made: bool = field(default=False, compare=False)
+    """Whether the run that uses it has made it: another host may see it a little later."""
 
     @classmethod
     def of(
@@ -104,7 +108,7 @@ class FitsPixels(Pixels):
 
     def check(self) -> None:
         """Raise if the file is gone or another one; errors as in `read`."""
-        check_unchanged(self.path, self._stamp)
+        check_unchanged(self.path, self._stamp, made=self.made)
 
     @property
     def counts_offset(self) -> int | None:
@@ -117,7 +121,7 @@ class FitsPixels(Pixels):
         """Read some rows as they are stored; errors as in `read`."""
         first, shape = self._rows(start, stop)
         out = np.empty(shape, self.disk_dtype)
-        with reading("raw", out.nbytes), unchanged(self.path, self._stamp) as file:
+        with reading("raw", out.nbytes), self._open() as file:
             file.seek(self.offset + first * self.disk_dtype.itemsize)
             fill(file, out, self.path)
         return out
@@ -137,9 +141,12 @@ class FitsPixels(Pixels):
     def _stamp(self) -> Stamp:
         return Stamp(self.size, self.mtime_ns, self.inode)
 
+    def _open(self) -> AbstractContextManager[FileIO]:
+        return unchanged(self.path, self._stamp, made=self.made)
+
     def _fill(self, out: np.ndarray, first: int) -> None:
         nbytes = out.size * self.disk_dtype.itemsize
-        with reading("raw", nbytes), unchanged(self.path, self._stamp) as file:
+        with reading("raw", nbytes), self._open() as file:
             file.seek(self.offset + first * self.disk_dtype.itemsize)
             read_scaled(
                 file,

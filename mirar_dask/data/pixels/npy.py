@@ -14,9 +14,10 @@ import numpy as np
 
 from mirar_dask.data.cache import CacheError, cache, use_cache
 from mirar_dask.data.generations import Owner, link_generation, write_generation
+from mirar_dask.data.late import when_there, where_and_how_long
 from mirar_dask.data.metering import reading, writing
 from mirar_dask.data.pixels.base import Pixels
-from mirar_dask.data.reading import fill
+from mirar_dask.data.reading import fill, open_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,12 @@ class NpyPixels(Pixels):
 
     def _open(self) -> FileIO:
         try:
-            file = self.path.open("rb", buffering=0)
+            file = when_there(self.path, open_file)
         except FileNotFoundError as error:
             raise CacheError(
-                f"the cache file {self.path} is not here: the process that owned it removed it "
-                "or has ended, or its folder is not shared with this machine"
+                f"the cache file {self.path} is not there {where_and_how_long()}: the process "
+                "that owned it removed it or has ended, or its folder is not shared with that "
+                "host (--cache DIR names one that is)"
             ) from error
         size = os.fstat(file.fileno()).st_size
         if size != self.size:
