@@ -20,6 +20,7 @@ from mirar_dask.config import cache_folder, check_output_folder
 from mirar_dask.request import NightOptions, Request, request_night
 
 if TYPE_CHECKING:
+    from mirar_dask.cluster import ClusterSpec
     from mirar_dask.engine.memo import Memo
     from mirar_dask.engine.plan import Plan
     from mirar_dask.engine.types import Engine, Event, Listener, RunResult, RunSettings
@@ -122,13 +123,25 @@ def _steps(request: Request, configuration: str) -> list[BaseProcessor]:
     return steps
 
 
+def cluster_for(request: Request, found: Plan) -> ClusterSpec:
+    """Return the cluster of a request, with room for the largest task of its plan.
+
+    How many workers there are, and with how much memory, is chosen with it where nobody said.
+    """
+    from mirar_dask.cluster import for_tasks
+
+    if not request.settings.memory_check:
+        return request.cluster
+    return for_tasks(request.cluster, found.memory, found.largest, found.least_worker)
+
+
 def _refuse_if_too_large(request: Request, found: Plan) -> None:
     """Refuse a plan whose largest task does not fit the workers that would be started."""
     from mirar_dask.cluster import worker_memory
     from mirar_dask.engine.memory import refuse_if_too_large
 
-    memory = worker_memory(request.cluster)
-    if memory:
+    memory = worker_memory(cluster_for(request, found))
+    if 0 < memory < found.least_worker:
         refuse_if_too_large(found.memory, found.largest, memory)
 
 
@@ -239,6 +252,7 @@ def run_request(
         if cache is None:
             stack.enter_context(use_place(CachePlace(None, "")))
         places = Places(folders.raw, folder, cache)
+        spec = cluster_for(request, plan)
         engine = stack.enter_context(connect(spec, folder=folder, places=places))
         _run_configurations(
             engine,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +111,8 @@ def _resolved(options: dict[str, Any]) -> Resolved:
 
 def described(resolved: Resolved) -> Iterator[str]:
     """Yield the lines that say what a cluster is, and why."""
+    from mirar_dask.cluster import layout_text
+
     spec, origins = resolved.spec, dict(resolved.origins)
     if spec.traits.queue:
         from mirar_dask.cluster.job_script import with_dask_defaults
@@ -125,8 +126,9 @@ def described(resolved: Resolved) -> Iterator[str]:
         yield f"  {name.replace('_', '-'):{width}}  {value}  ({origins.get(name, 'default')})"
     for name, origin in resolved.unused.items():
         yield f"  not used with this kind: {name.replace('_', '-')} ({origin})"
-    if spec.kind not in ("serial", "address", "file"):
-        yield f"layout: {_layout(spec)}"
+    layout = layout_text(spec)
+    if layout:
+        yield f"layout: {layout}"
     if spec.kind != "serial":
         yield f"connections: {_connections(spec)}"
     if not spec.traits.tried:
@@ -136,31 +138,6 @@ def described(resolved: Resolved) -> Iterator[str]:
 
         yield "script of each job:"
         yield job_script(spec).rstrip()
-
-
-def _layout(spec: ClusterSpec) -> str:
-    if spec.traits.queue:
-        from mirar_dask.cluster.job_script import layout_of
-
-        layout = layout_of(spec)
-        jobs = str(layout.least) if layout.least == layout.most else f"{layout.least} to "
-        jobs += "" if layout.least == layout.most else str(layout.most)
-        return f"{jobs} jobs of {layout.processes} workers; {layout.reason}"
-    if spec.kind == "ssh":
-        from mirar_dask.cluster.ssh import processes
-
-        each = zip(spec.hosts, processes(spec), strict=True)
-        return ", ".join(f"{number} workers on {host}" for host, number in each)
-    if spec.kind == "slurm-runner":
-        return f"a worker in each task of the job but the first ({_tasks()})"
-    from mirar_dask.cluster.local import machine_layout
-
-    return machine_layout(spec).reason
-
-
-def _tasks() -> str:
-    number = os.environ.get("SLURM_NTASKS")
-    return f"this job has {number} tasks" if number else "this is no job"
 
 
 def _connections(spec: ClusterSpec) -> str:

@@ -78,10 +78,15 @@ def write_file(path: Path, text: str, *, option: str) -> None:
 
 
 def _show(request: Request, found: Plan) -> None:
+    from mirar_dask.cluster import layout_text
     from mirar_dask.monitoring.console import make_console
+    from mirar_dask.run import cluster_for
 
     console = make_console()
     print_plan(found, console, title=request.title)
+    layout = layout_text(cluster_for(request, found))
+    if layout:
+        console.print(f"layout: {layout}", markup=False, highlight=False)
     rest = request.settings.configurations[1:]
     if rest:
         console.print(f"Then {', '.join(rest)}, with what this leaves.", markup=False)

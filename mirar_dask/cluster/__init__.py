@@ -1,7 +1,8 @@
 """Where tasks are done: a description, the layout, and the connection."""
 
-from mirar_dask.cluster.connection import connect, worker_memory
-from mirar_dask.cluster.layout import JobLayout, Layout, job_layout, local_layout
+from mirar_dask.cluster.choice import for_tasks, layout_text, worker_memory
+from mirar_dask.cluster.connection import connect
+from mirar_dask.cluster.layout import JobLayout, Layout, Need, job_layout, local_layout
 from mirar_dask.cluster.local import machine_layout
 from mirar_dask.cluster.settings import Resolved, resolve
 from mirar_dask.cluster.spec import ClusterSpec
@@ -10,9 +11,12 @@ __all__ = [
     "ClusterSpec",
     "JobLayout",
     "Layout",
+    "Need",
     "Resolved",
     "connect",
+    "for_tasks",
     "job_layout",
+    "layout_text",
     "local_layout",
     "machine_layout",
     "resolve",

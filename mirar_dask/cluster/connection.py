@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirar_dask.cluster.layout import MEMORY_FAR
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
@@ -95,21 +94,6 @@ def _client(
     from mirar_dask.cluster.local import start_local
 
     return start_local(spec, stack, dashboard=dashboard, folder=here), nobody_knows
-
-
-def worker_memory(spec: ClusterSpec) -> int:
-    """Return the bytes that a worker process will have; 0 where that cannot be known."""
-    if spec.kind == "local":
-        from mirar_dask.cluster.local import machine_layout
-
-        return machine_layout(spec).memory
-    if spec.traits.queue:
-        from mirar_dask.cluster.job_script import layout_of, with_dask_defaults
-
-        return layout_of(with_dask_defaults(spec)[0]).memory
-    if spec.kind in ("ssh", "slurm-runner"):
-        return spec.memory or MEMORY_FAR
-    return 0
 
 
 def _temporary(stack: ExitStack) -> Path:

@@ -111,7 +111,13 @@ def with_dask_defaults(spec: ClusterSpec) -> tuple[ClusterSpec, dict[str, str]]:
 
 def layout_of(spec: ClusterSpec) -> JobLayout:
     """Choose the jobs of a specification."""
-    return job_layout(workers=spec.workers, adapt=spec.adapt, cores=spec.cores, memory=spec.memory)
+    return job_layout(
+        workers=spec.workers,
+        adapt=spec.adapt,
+        cores=spec.cores,
+        memory=spec.memory,
+        need=spec.need,
+    )
 
 
 def job_arguments(spec: ClusterSpec, logs: Path | str) -> dict[str, Any]:

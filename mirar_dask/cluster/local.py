@@ -38,6 +38,7 @@ def machine_layout(spec: ClusterSpec) -> Layout:
         workers=spec.workers,
         worker_memory=spec.memory,
         max_n_cpu=get_max_n_cpu() if os.environ.get(MAX_N_CPU_VARIABLE) else None,
+        need=spec.need if spec.kind == "local" else None,
     )
 
 

@@ -25,7 +25,7 @@ from mirar_dask.cluster.environment import (
     SETTINGS,
     worker_environment,
 )
-from mirar_dask.cluster.layout import MEMORY_FAR
+from mirar_dask.cluster.layout import far_memory
 from mirar_dask.cluster.listening import scheduler_options
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.errors import ClusterError, UsageError
@@ -101,7 +101,7 @@ def serve_unless_first(spec: ClusterSpec, folder: Path) -> None:
 
 def worker_command(spec: ClusterSpec, known: Mapping[str, Any]) -> list[str]:
     """Return the command that makes a worker of what the first task wrote."""
-    memory = spec.memory or MEMORY_FAR
+    memory = int(known["memory"])
     said = [
         *(sys.executable, "-m", "distributed.cli.dask_worker", str(known["address"])),
         *("--nthreads", "1", "--memory-limit", f"{memory}B", "--resources", f"MEMORY={memory}"),
@@ -168,7 +168,11 @@ def start_runner(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder
     client = stack.enter_context(Client(cluster))
     file = place.scheduler_file(_night_folder(folder))
     with replacing(file) as temporary:
-        known = {"address": cluster.scheduler_address, "tls": str(tls) if tls else None}
+        known = {
+            "address": cluster.scheduler_address,
+            "tls": str(tls) if tls else None,
+            "memory": far_memory(spec.memory, spec.need)[0],
+        }
         temporary.write_text(json.dumps(known))
     stack.callback(file.unlink, missing_ok=True)
     try:

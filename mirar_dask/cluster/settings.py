@@ -16,7 +16,7 @@ VARIABLE = "MIRAR_DASK_CLUSTER"
 """Environment variable for ``--cluster``; with ``_WORKERS`` and so on for the other options."""
 CONFIG_VARIABLE = f"{VARIABLE}_CONFIG"
 """Environment variable for ``--cluster-config``."""
-SETTABLE = tuple(f.name for f in fields(ClusterSpec) if f.name not in ("kind", "target"))
+SETTABLE = tuple(f.name for f in fields(ClusterSpec) if f.name not in ("kind", "target", "need"))
 _WORDS = {"1": True, "true": True, "yes": True, "on": True}
 _WORDS |= {"0": False, "false": False, "no": False, "off": False}
 

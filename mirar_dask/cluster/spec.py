@@ -14,6 +14,7 @@ from mirar_dask.cluster.amounts import (
     read_walltime,
 )
 from mirar_dask.cluster.kinds import KINDS, NAMED, Kind
+from mirar_dask.cluster.layout import Need
 from mirar_dask.errors import UsageError
 
 ADDRESS_SCHEMES = ("tcp://", "tls://", "ucx://", "ws://", "wss://", "inproc://")
@@ -57,6 +58,8 @@ class ClusterSpec:
     """Folder with ``ca.pem``, ``cert.pem`` and ``key.pem``; None to make them where needed."""
     options: tuple[tuple[str, Any], ...] = ()
     """What else the kind understands, by name."""
+    need: Need | None = None
+    """What the largest task of the run needs, once there is a plan; nobody says it."""
 
     @classmethod
     def parse(cls, text: str = "local", **values: Any) -> ClusterSpec:
@@ -78,7 +81,7 @@ class ClusterSpec:
         kind, found = kind_of(str(text).strip())
         given = found | {n: v for n, v in values.items() if v is not None and v not in ((), {})}
         for name in given:
-            if name not in {field.name for field in fields(cls)}:
+            if name not in {field.name for field in fields(cls)} - {"need"}:
                 raise UsageError(f"a cluster has no option {name!r}")
         if kind == "serial" and given.get("workers") == 1:
             del given["workers"]
@@ -132,7 +135,7 @@ class ClusterSpec:
         found: dict[str, str] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if value in (None, "", ()):
+            if value in (None, "", ()) or field.name == "need":
                 continue
             found[field.name] = _text(field.name, value)
         return found

@@ -15,7 +15,7 @@ from distributed.deploy.ssh import Worker
 from mirar_dask.cluster.certificates import NAMES, certificates_for, security_at
 from mirar_dask.cluster.dashboard import offer_dashboard
 from mirar_dask.cluster.environment import FAR_SETTINGS, PRELOAD, SETTINGS
-from mirar_dask.cluster.layout import MEMORY_FAR
+from mirar_dask.cluster.layout import far_memory
 from mirar_dask.cluster.listening import scheduler_options
 from mirar_dask.cluster.options import check_options
 from mirar_dask.cluster.spec import ClusterSpec
@@ -99,7 +99,7 @@ def start_ssh(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder: P
 
 
 def _workers(spec: ClusterSpec) -> dict[str, Any]:
-    memory = spec.memory or MEMORY_FAR
+    memory, _ = far_memory(spec.memory, spec.need)
     kwargs: dict[str, Any] = {
         "nthreads": 1,
         "memory_limit": memory,

@@ -31,6 +31,10 @@ IDLE_WORKER = 128 << 20
 """Bytes of a worker that does nothing."""
 
 
+_ROUNDS = 5
+"""Rounds of `least_worker`; each brings it three times closer."""
+
+
 class TaskTooLargeError(NothingToDoError):
     """Raised when the largest task of a run does not fit the largest worker."""
 
@@ -38,6 +42,11 @@ class TaskTooLargeError(NothingToDoError):
 def usable(worker_memory: int) -> int:
     """Bytes of a worker that tasks and kept masters may fill."""
     return max(1, int(USABLE * worker_memory) - IDLE_WORKER)
+
+
+def worker_for(nbytes: int) -> int:
+    """Bytes of the smallest worker in which a task fits; `usable` is the other way round."""
+    return math.ceil((nbytes + IDLE_WORKER + 1) / USABLE)
 
 
 def held_by_images(worker_memory: int) -> int:
@@ -144,6 +153,21 @@ def largest_task(
             found.append((nbytes, step.step_name))
     found.append((of_chain(frame, masters * frame, chain), "chain of one image"))
     return max(found)
+
+
+def least_worker(steps: Sequence[BaseProcessor], blocks: Iterable[Any]) -> int:
+    """Bytes of the smallest worker in which every task of a run fits; 0 where there is none.
+
+    A smaller worker holds fewer images of a batch at once, so its tasks need less: each round
+    asks what the tasks would need in the worker of the round before, and comes closer from above.
+    """
+    images = [block for block in blocks if getattr(block, "shape", None)]
+    if not images:
+        return 0
+    worker = worker_for(largest_task(steps, images)[0])
+    for _ in range(_ROUNDS):
+        worker = worker_for(largest_task(steps, images, held_by_images(worker))[0])
+    return worker
 
 
 def refuse_if_too_large(nbytes: int, label: str, worker_memory: int) -> None:

@@ -103,6 +103,8 @@ class Plan:
     not_resumable: list[str] = field(default_factory=list)
     """From which step on what is done cannot be known by a later run, and why."""
     opened: Opened | None = field(default=None, repr=False)
+    least_worker: int = 0
+    """Bytes of the smallest worker in which all tasks fit."""
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return a row of text a step: segment, step, processor, form, batches, images, aside."""
@@ -227,6 +229,7 @@ class _Planner:
             *memory.largest_task(self.all_steps[start:], blocks),
             _not_resumable(self.all_steps),
             replace(self.opened, foreseen=self.foreseen),
+            memory.least_worker(self.all_steps[start:], blocks),
         )
 
     def _walk_segments(self, segments: Sequence[Segment]) -> None:

@@ -155,10 +155,17 @@ def _open(file: FitsFile, hdu: Hdu, dtype: npt.DTypeLike | None) -> Opened:
         raise UsageError(f"images are loaded as float32 or float64, not as {loaded}")
     header = describing_header(file, hdu, shape, loaded)
     path = file.path.absolute()
-    stamp = {"size": file.size, "mtime_ns": file.mtime_ns, "inode": file.inode}
     pixels: Pixels
     if file.compression or hdu.kind == "compressed":
-        pixels = FitsFilePixels(path, hdu=hdu.index, shape=shape, dtype=loaded, **stamp)
+        pixels = FitsFilePixels(
+            path,
+            hdu=hdu.index,
+            shape=shape,
+            dtype=loaded,
+            size=file.size,
+            mtime_ns=file.mtime_ns,
+            inode=file.inode,
+        )
     else:
         pixels = FitsPixels(
             path,
@@ -169,7 +176,9 @@ def _open(file: FitsFile, hdu: Hdu, dtype: npt.DTypeLike | None) -> Opened:
             bzero=bzero,
             blank=blank,
             dtype=loaded,
-            **stamp,
+            size=file.size,
+            mtime_ns=file.mtime_ns,
+            inode=file.inode,
         )
     return Opened(hdu, pixels, header)
 

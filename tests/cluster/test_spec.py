@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mirar_dask.cluster import ClusterSpec, connect, job_layout, local_layout, worker_memory
+from mirar_dask.cluster import (
+    ClusterSpec,
+    Need,
+    connect,
+    job_layout,
+    layout_text,
+    local_layout,
+    worker_memory,
+)
 from mirar_dask.engine import SerialEngine
 from mirar_dask.errors import ClusterError, UsageError
 
@@ -119,6 +128,37 @@ def test_a_worker_a_core_as_far_as_memory_goes() -> None:
     assert "memory" in few.reason
     assert local_layout(8, 64 * GB, max_n_cpu=3).workers == 3
     assert local_layout(2, 4 * GB, workers=5).workers == 5
+
+
+FLAT = Need(3 * GB, "flat master", 4 * GB)
+
+
+def test_fewer_workers_are_started_where_the_largest_task_needs_more_memory() -> None:
+    """The reason names the task; what the user asked for is taken as it is."""
+    assert local_layout(16, 65 * GB + (1 << 30), need=FLAT).workers == 16
+    fewer = local_layout(16, 33 * GB, need=FLAT)
+    assert fewer.workers == 7
+    assert fewer.memory >= FLAT.worker
+    assert fewer.reason.startswith("7 workers of 1 thread, ")
+    assert "16 cores, but the flat master needs 3.0 GB" in fewer.reason
+    assert local_layout(16, 33 * GB, workers=16, need=FLAT).workers == 16
+    assert local_layout(16, 33 * GB, worker_memory=2 * GB, need=FLAT).workers == 15
+    assert "free memory" in local_layout(64, 6 * GB, need=Need(GB // 2, "flat master", GB)).reason
+
+
+def test_workers_elsewhere_have_room_for_the_largest_task() -> None:
+    """Where nobody said how much memory they have."""
+    assert job_layout(workers=2, need=FLAT).memory == 4 * GB
+    assert "the flat master needs 3.0 GB" in job_layout(workers=2, need=FLAT).reason
+    assert job_layout(workers=2, memory=GB, need=FLAT).memory == GB
+    assert worker_memory(replace(ClusterSpec.parse("ssh:a"), need=FLAT)) == 4 * GB
+    assert "2.0 GB each by default" in layout_text(ClusterSpec.parse("ssh:a"))
+
+
+def test_what_a_task_needs_is_no_option() -> None:
+    """It comes from the plan."""
+    with pytest.raises(UsageError, match="no option 'need'"):
+        ClusterSpec.parse("slurm", need=FLAT)
 
 
 def test_serial_needs_no_dask() -> None:

@@ -17,12 +17,16 @@ from mirar_dask.engine.bench import Bench, ContextCache
 from mirar_dask.engine.memory import (
     SMALL,
     TaskTooLargeError,
+    held_by_images,
     largest_task,
+    least_worker,
     of_band,
     of_chain,
     of_master,
     refuse_if_too_large,
     unsaid,
+    usable,
+    worker_for,
 )
 from mirar_dask.engine.task import execute
 from mirar_dask.engine.travel import PackedArray, unpack
@@ -40,6 +44,24 @@ from mirar_dask.testing.images import make_image
 
 def frames(n: int, shape: tuple[int, int] = (100, 50)) -> list[Image]:
     return [make_image(f"{i}.fits", np.zeros(shape, np.float32)) for i in range(n)]
+
+
+def test_the_smallest_worker_with_room_for_a_task_is_known():
+    """A few bytes less are too few."""
+    worker = worker_for(10**9)
+    assert usable(worker) >= 10**9 > usable(worker - 4)
+
+
+def test_the_smallest_worker_of_a_run_has_room_for_all_its_tasks():
+    """Although in a smaller worker fewer images are held at once, so that less is needed."""
+    steps = [BiasCalibrator(), Tells()]
+    images = frames(40, (1000, 500))
+    worker = least_worker(steps, images)
+    assert largest_task(steps, images, held_by_images(worker))[0] <= usable(worker)
+    assert worker < worker_for(largest_task(steps, images)[0])
+    smaller = round(0.97 * worker)
+    assert largest_task(steps, images, held_by_images(smaller))[0] > usable(smaller)
+    assert least_worker(steps, []) == 0
 
 
 class Tells(Doubles):
