@@ -83,7 +83,10 @@ class NightSettings:
 
         said = {"kind": self.cluster, "workers": self.workers, "memory": self.memory}
         return resolve(
-            {**said, **self.cluster_settings}, environment=environment, config=self.cluster_config
+            {**said, **self.cluster_settings},
+            environment=environment,
+            config=self.cluster_config,
+            instrument=self.instrument,
         )
 
 

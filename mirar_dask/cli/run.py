@@ -96,6 +96,12 @@ def show_summary(
         console.print(part)
 
 
+def _concerns_workers(record: logging.LogRecord) -> bool:
+    """Tell whether who waits for a run should see a message: why no worker is there, say."""
+    known = record.name.startswith(("mirar_dask.cluster.", "mirar_dask.engine.workers"))
+    return known or record.levelno >= logging.CRITICAL
+
+
 @contextmanager
 def logging_to(monitor: Any, verbosity: int) -> Iterator[None]:
     """Show log messages above the panel (or among the lines), as far as they are wanted."""
@@ -104,7 +110,9 @@ def logging_to(monitor: Any, verbosity: int) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             monitor.note(self.format(record))
 
-    handler = ToMonitor((logging.CRITICAL, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
+    handler = ToMonitor((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
+    if not verbosity:
+        handler.addFilter(_concerns_workers)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     root, package = logging.getLogger(), logging.getLogger("mirar_dask")
     before = package.level

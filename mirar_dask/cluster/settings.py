@@ -43,6 +43,7 @@ def resolve(
     *,
     environment: Mapping[str, str],
     config: Path | str | None = None,
+    instrument: Path | None = None,
 ) -> Resolved:
     """Decide where tasks are done, from everything that says something about it.
 
@@ -55,6 +56,8 @@ def resolve(
         Environment variables.
     config : Path, optional
         TOML file with a table ``[cluster]``; else what ``MIRAR_DASK_CLUSTER_CONFIG`` names.
+    instrument : Path, optional
+        TOML file that may have such a table; asked last.
 
     Raises
     ------
@@ -66,6 +69,8 @@ def resolve(
     path = config or environment.get(CONFIG_VARIABLE)
     if path:
         sources.append(_of_file(Path(path).expanduser()))
+    if instrument is not None:
+        sources += _of_instrument(instrument)
     kind, rank = "local", len(sources)
     origins: dict[str, str] = {"kind": "default"}
     for number, source in enumerate(sources):
@@ -123,6 +128,15 @@ def _of_environment(environment: Mapping[str, str]) -> _Source:
     return _Source(values, origin)
 
 
+def _of_instrument(path: Path) -> list[_Source]:
+    """Read the table of an instrument file, if it has one; who reads the rest finds its errors."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return []
+    return [_of_table(content["cluster"], path)] if "cluster" in content else []
+
+
 def _of_file(path: Path) -> _Source:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("cluster")
@@ -132,10 +146,16 @@ def _of_file(path: Path) -> _Source:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--cluster-config {path}: it is no TOML: {error}") from error
-    if not isinstance(table, dict):
+    if table is None:
         raise UsageError(
             f"--cluster-config {path}: it has no table [cluster]; begin it with a line [cluster]"
         )
+    return _of_table(table, path)
+
+
+def _of_table(table: Any, path: Path) -> _Source:
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: cluster must be a table; begin it with a line [cluster]")
     values = {name.replace("-", "_"): value for name, value in table.items()}
     for name in values:
         if name not in ("kind", *SETTABLE):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from mirar_dask.cluster import ClusterSpec, resolve
 from mirar_dask.errors import UsageError
+from mirar_dask.pipelines.instrument import parse_instrument
 
 
 @pytest.fixture
@@ -43,6 +45,23 @@ def test_a_file_describes_a_site(config: Path) -> None:
     assert (spec.kind, spec.workers, spec.queue, spec.walltime) == ("slurm", 8, "short", 7200)
     assert spec.prologue == ("module load python", "ulimit -c 0")
     assert spec.option("job_extra_directives") == ("--exclusive",)
+
+
+def test_an_instrument_file_may_say_where_its_nights_are_reduced(
+    config: Path, tmp_path: Path
+) -> None:
+    """Asked last; one that says nothing of it, or cannot be read, is no matter here."""
+    camera = tmp_path / "camera.toml"
+    camera.write_text("name = 'STX'\n[cluster]\nkind = 'slurm'\nqueue = 'night'\ncores = 3\n")
+    found = resolve({}, environment={}, instrument=camera)
+    assert (found.spec.kind, found.spec.queue) == ("slurm", "night")
+    assert found.origins["queue"] == str(camera)
+    both = resolve({}, environment={}, config=config, instrument=camera).spec
+    assert (both.queue, both.cores) == ("short", 3)
+    assert parse_instrument(tomllib.loads(camera.read_text())).name == "STX"
+    camera.write_text("name = 'STX'\n")
+    assert resolve({}, environment={}, instrument=camera).spec == ClusterSpec()
+    assert resolve({}, environment={}, instrument=tmp_path / "none").spec == ClusterSpec()
 
 
 def test_environment_wins_over_the_file_and_flags_over_both(config: Path) -> None:
