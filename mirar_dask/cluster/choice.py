@@ -59,8 +59,8 @@ def layout_text(spec: ClusterSpec) -> str:
     if spec.kind == "ssh":
         from mirar_dask.cluster.ssh import processes
 
-        each = zip(spec.hosts, processes(spec), strict=True)
-        where = ", ".join(f"{number} workers on {host}" for host, number in each)
+        pairs = zip(spec.hosts, processes(spec), strict=True)
+        where = ", ".join(f"{n} workers on {host}" for host, n in pairs)
         return f"{where}; {far_memory(spec.memory, spec.need)[1]}"
     if spec.kind == "slurm-runner":
         said = os.environ.get("SLURM_NTASKS")
