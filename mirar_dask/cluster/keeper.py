@@ -18,6 +18,7 @@ from typing import Any
 
 from distributed.core import Status
 from distributed.deploy.adaptive import Adaptive
+from distributed.diagnostics.plugin import SchedulerPlugin
 from tornado.ioloop import PeriodicCallback
 
 from mirar_dask.cluster.layout import JobLayout
@@ -65,6 +66,12 @@ class Watch:
     fruitless: int = 0
     """Jobs on end that never had one."""
 
+    def arrived(self, name: str, now: float) -> None:
+        """Note that a job has a worker."""
+        if name not in self.seen:  # else one good node would hide a bad one
+            self.fruitless = 0
+        self.seen[name] = now
+
     def ended(
         self,
         now: float,
@@ -87,9 +94,7 @@ class Watch:
         """
         here = set(present)
         for name in here & jobs.keys():
-            if name not in self.seen:  # else one good node would hide a bad one
-                self.fruitless = 0
-            self.seen[name] = now
+            self.arrived(name, now)
         over = []
         for name, job_id in jobs.items():
             if name in here:
@@ -106,6 +111,17 @@ class Watch:
                 over.append(name)
                 self.seen.pop(name, None)
         return over
+
+
+class _Arrivals(SchedulerPlugin):
+    """Tells of each worker that comes, also of one that is gone again before anybody looks."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.name = "mirar_dask-arrivals"
+        self.watch = watch
+
+    def add_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
+        self.watch.arrived(job_of_worker(scheduler.workers[worker]), time.monotonic())
 
 
 class Keeper:
@@ -138,6 +154,7 @@ class Keeper:
 
     def start(self) -> None:
         """Submit the first jobs, and watch over them from now on."""
+        self.cluster.scheduler.add_plugin(_Arrivals(self.watch))
         self.cluster.scale(jobs=self.wanted)
         self.cluster.loop.add_callback(self._timer.start)
 

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 """How long the hosts may take, all at once, to start their workers."""
+REACH_SECONDS = 30.0
+"""How long workers that were started may take to reach the scheduler."""
 END_SECONDS = 10
 """How long to wait for workers to end."""
 
@@ -94,8 +96,25 @@ def start_ssh(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder: P
     client = stack.enter_context(Client(cluster))
     cluster.worker_spec.update(_workers(spec))
     _start_workers(cluster, spec)
-    client.wait_for_workers(sum(processes(spec)), timeout=START_SECONDS)
+    _wait_for_all(client, spec)
     return client
+
+
+def _wait_for_all(client: Client, spec: ClusterSpec) -> None:
+    """Wait until all workers have reached the scheduler, or say which hosts they are not on."""
+    wanted = sum(processes(spec))
+    try:
+        client.wait_for_workers(wanted, timeout=REACH_SECONDS)
+    except TimeoutError as error:
+        names = {str(w["name"]) for w in client.scheduler_info(n_workers=-1)["workers"].values()}
+        absent = [name for name in _workers(spec) if name not in names]
+        hosts = ", ".join(dict.fromkeys(name.rpartition("-")[0] for name in absent))
+        raise ClusterError(
+            f"--cluster ssh: {len(absent)} of {wanted} workers were started but did not reach the "
+            f"scheduler at {client.scheduler.address} within {REACH_SECONDS:.0f} s ({hosts}); "
+            "name the network that the hosts share with --interface, and see that no firewall is "
+            "between them"
+        ) from error
 
 
 def _workers(spec: ClusterSpec) -> dict[str, Any]:

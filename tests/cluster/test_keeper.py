@@ -51,6 +51,13 @@ def test_a_job_that_was_put_back_into_the_queue_is_over() -> None:
     assert watch.ended(1, {"m-0": "1"}, [], {"1": PENDING}) == ["m-0"]
 
 
+def test_a_worker_that_was_there_for_a_moment_is_remembered() -> None:
+    """Its job was put back into the queue before anybody looked at the workers."""
+    watch = Watch()
+    watch.arrived("m-0", 0.0)
+    assert watch.ended(1, {"m-0": "1"}, [], {"1": PENDING}) == ["m-0"]
+
+
 def test_while_the_queue_system_is_silent_workers_decide() -> None:
     """Nothing is replaced because its controller is away for a moment."""
     watch = Watch()

@@ -169,6 +169,21 @@ def reduce(raw: Path, pipeline: str, oracle: dict[str, Path], tmp_path: Path) ->
     return run
 
 
+@pytest.fixture
+def what_is_set() -> Callable[[], tuple[set[str], bool]]:
+    """Return a function for workers: threads of numeric libraries, and whether they are warm."""
+
+    def look() -> tuple[set[str], bool]:
+        import os
+        import sys
+
+        names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")
+        found = {os.environ.get(f"{name}_NUM_THREADS", "not set") for name in names}
+        return found, "mirar_dask.processors.combine" in sys.modules
+
+    return look
+
+
 def needs(*programs: str) -> None:
     """Skip a test that needs programs which are not installed, or root."""
     missing = [name for name in programs if shutil.which(name, path=PATH) is None]
@@ -392,7 +407,7 @@ class Sshd:
             "port": self.port,
             "username": "root",
             "client_keys": [str(self.folder / "key")],
-            "known_hosts": None,
+            "known_hosts": str(self.folder / "known_hosts"),
         }
 
 
@@ -408,6 +423,8 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         subprocess.run(make, check=True)
     shutil.copy(folder / "key.pub", folder / "authorized_keys")
     (port,) = free_ports(1)
+    host_key = " ".join((folder / "host.pub").read_text().split()[:2])
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port},[localhost]:{port} {host_key}\n")
     (folder / "config").write_text(SSHD.format(port=port, folder=folder, package=PACKAGE))
     program = shutil.which("sshd", path=PATH)
     assert program is not None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +70,48 @@ def test_a_host_that_is_lost_costs_what_it_was_doing(sshd, reduce) -> None:
 
     reduce(kill_one, **on_hosts(sshd))
     assert not workers_here()
+
+
+def test_workers_of_hosts_compute_in_one_thread(sshd, tmp_path: Path, what_is_set) -> None:
+    """And have what they need imported, before their first task."""
+    spec = ClusterSpec.parse("ssh:127.0.0.1", interface="lo", memory="600MB", options=sshd.options)
+    with connect(spec, folder=tmp_path) as engine:
+        seen = engine.client.run(what_is_set)
+    assert list(seen.values()) == [({"1"}, True)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_workers_on_hosts_end_with_the_driver_whatever_ends_it(
+    sshd, raw: Path, tmp_path: Path, pipeline: str, number: signal.Signals
+) -> None:
+    """Told by it, or because its scheduler has gone."""
+    config = tmp_path / "site.toml"
+    options = "".join(f"{key} = {json.dumps(value)}\n" for key, value in sshd.options.items())
+    config.write_text(
+        "[cluster]\nkind = 'ssh:127.0.0.1'\nworkers = 2\nmemory = '600MB'\ninterface = 'lo'\n"
+        f"[cluster.options]\n{options}"
+    )
+    words = ["run", pipeline, "--raw", str(raw), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "mirar_dask", *words, "--cluster-config", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as driver:
+        end = time.monotonic() + 60
+        while not list(tmp_path.rglob("reduced/*.fits")):
+            assert driver.poll() is None and time.monotonic() < end, driver.communicate()[0]
+            time.sleep(0.1)
+        driver.send_signal(number)
+        driver.communicate(timeout=30)
+    assert driver.returncode in (128 + number, -number)
+    end = time.monotonic() + (30 if number == signal.SIGKILL else 3)
+    while workers_here() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not workers_here()
+    if number != signal.SIGKILL:
+        assert not list(tmp_path.rglob("*.npy"))
+        assert not list(tmp_path.rglob("*.pem"))
 
 
 @pytest.mark.parametrize(
