@@ -46,6 +46,14 @@ def test_a_fixed_number_of_jobs_gives_the_serial_products(slurm, reduce) -> None
     assert all("tls://127.0.0.1" in text for text in logs(night))
 
 
+def test_workers_of_jobs_compute_in_one_thread(slurm, tmp_path: Path, what_is_set) -> None:
+    """And have what they need imported, before their first task."""
+    spec = ClusterSpec.parse("slurm", workers=1, memory="600MB", **FAR)
+    with connect(spec, folder=tmp_path) as engine:
+        seen = engine.client.run(what_is_set)
+    assert list(seen.values()) == [({"1"}, True)]
+
+
 def test_jobs_of_several_workers_give_the_serial_products(slurm, reduce) -> None:
     """A job that is lost is replaced as a whole."""
 
