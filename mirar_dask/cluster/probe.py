@@ -35,6 +35,7 @@ from mirar_dask.cluster.sighting import (
     trouble_with,
     write_token,
 )
+from mirar_dask.engine.plugin import register
 from mirar_dask.errors import ClusterError
 
 logger = logging.getLogger(__name__)
@@ -188,7 +189,7 @@ def proving(client: Client, places: Places) -> Iterator[None]:
         if findings:
             raise ClusterError(refusal(findings))
         plugin = ProbePlugin(order, known)
-        client.register_plugin(plugin)
+        register(client, plugin)
         client.subscribe_topic(TOPIC, _turned_away)
         try:
             yield

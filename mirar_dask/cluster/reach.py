@@ -43,6 +43,11 @@ def reach(spec: ClusterSpec, stack: ExitStack) -> Client:
     try:
         knock(address, arguments.get("security"))
         client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS, **arguments))
+    except MemoryError as error:  # the beginning of its answer was taken for a size
+        raise ClusterError(
+            f"what answers at '{spec.target}' is no Dask scheduler; name the scheduler's own port "
+            "(8786 as a rule), not that of its dashboard"
+        ) from error
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
         raise ClusterError(_why_not(address, spec, error)) from error
     try:

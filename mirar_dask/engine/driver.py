@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.places import RunPlace
-from mirar_dask.engine.plugin import BenchPlugin
+from mirar_dask.engine.plugin import BenchPlugin, register
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
 from mirar_dask.engine.types import (
     LoadWork,
@@ -42,7 +42,6 @@ from mirar_dask.engine.types import (
     TaskFinished,
     TaskLost,
     TaskSubmitted,
-    WorkersCounted,
 )
 from mirar_dask.engine.workers import Workers
 from mirar_dask.errors import ClusterError, ErrorStack
@@ -60,6 +59,7 @@ AHEAD = 1
 """Tasks handed to a worker beside those that it can run at once, so that it never waits."""
 
 
+@dataclass(eq=False)
 class DaskEngine:
     """Takes a dataset through steps on the workers of a Dask cluster.
 
@@ -73,16 +73,10 @@ class DaskEngine:
         Seconds for which a file that another host has made is waited for; 0 on one machine.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        *,
-        outlook: AskOutlook = nobody_knows,
-        patience: float = LATE_SECONDS,
-    ) -> None:
-        self.client = client
-        self.outlook = outlook
-        self.patience = patience
+    client: Client
+    _: KW_ONLY
+    outlook: AskOutlook = nobody_knows
+    patience: float = LATE_SECONDS
 
     def apply(
         self, processors: Sequence[BaseProcessor], dataset: Dataset
@@ -105,8 +99,9 @@ class DaskEngine:
         """
         roots = settings.roots or current_roots()
         place = RunPlace(settings, patience=self.patience)
+        workers = Workers(self.client, self.outlook)
         with place, use_roots(roots), use_place(place.cache), seldom():
-            return _Run(self.client, settings, place, self.outlook).go(steps, dataset)
+            return _Run(self.client, settings, place, workers).go(steps, dataset)
 
 
 @dataclass
@@ -116,11 +111,9 @@ class _Run:
     client: Client
     settings: RunSettings
     place: RunPlace
-    outlook: AskOutlook = nobody_knows
+    workers: Workers
     records: list[Record] = field(default_factory=list)
     announced: int = 0
-    hands: int = 0
-    """Tasks that could run at once when that was announced last."""
     suspects: list[Flight] = field(default_factory=list)
     """Tasks whose worker died, to be tried again."""
 
@@ -128,7 +121,6 @@ class _Run:
         # Unique even where the caller gives every run one name: a plugin of a name that a worker
         # knows would silently keep its old steps.
         self.key = f"{self.settings.run_id}-{self.place.cache.key or id(self)}"
-        self.workers = Workers(self.client, self.outlook)
         self.flights = Flights(self.client, self.key, self.workers)
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
@@ -141,7 +133,7 @@ class _Run:
         self.note(opened.records)
         rows = dict(opened.rows)
         with self._benches(opened.steps) as bench:
-            threads = self.hands = self.workers.threads
+            threads = self.workers.announced = self.workers.threads
             names = tuple(step.step_name for step in opened.steps)
             self.settings.announce(
                 RunStarted(
@@ -208,7 +200,7 @@ class _Run:
         """Wait for tasks that came back; None once there is no hope that one will."""
         while True:
             landed = self.flights.landed(timeout=1.0)
-            self._count_workers()
+            self.workers.announce_changes(self.settings.announce)
             if landed:
                 return landed
             if self.workers.why_hopeless() is not None:
@@ -290,12 +282,6 @@ class _Run:
 
     # -- the cluster --------------------------------------------------------------------------
 
-    def _count_workers(self) -> None:
-        hands = self.workers.hands
-        if hands != self.hands:
-            self.hands = hands
-            self.settings.announce(WorkersCounted(hands, time.time()))
-
     @contextmanager
     def _benches(self, steps: Sequence[BaseProcessor]) -> Iterator[Bench]:
         """Give every worker the steps; take them away again at the end."""
@@ -307,7 +293,7 @@ class _Run:
             memory=memory.usable(self.workers.share or UNLIMITED),
         )
         plugin = BenchPlugin(self.key, bench)
-        self.client.register_plugin(plugin)
+        register(self.client, plugin)
         try:
             with self.flights:
                 yield bench

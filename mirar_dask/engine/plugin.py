@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from typing import Any
 
 import cloudpickle
 import dask
-from distributed import Worker, WorkerPlugin
+from distributed import Client, Worker, WorkerPlugin
 
 from mirar_dask.engine.bench import Bench, clear_away, lay_out
 
+logger = logging.getLogger(__name__)
+
+TRIES = 5
+"""How often a plugin is given to all workers while some of them go away; half a second between."""
 MEMORY = "MEMORY"
 """Resource, in bytes, that tasks reserve on workers that were started with it.
 
@@ -63,3 +69,25 @@ class BenchPlugin(WorkerPlugin):
     def teardown(self, worker: Worker) -> None:
         """Forget the run; Dask calls this where the plugin is taken away."""
         clear_away(self.key)
+
+
+def register(client: Client, plugin: WorkerPlugin) -> None:
+    """Give a plugin to all workers, those that come later included.
+
+    Dask fails as a whole if one of the workers goes away at that moment. The others have the plugin
+    then, and so has the scheduler for those that come; it is given once more to be sure of it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be done at all.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            client.register_plugin(plugin)
+            return
+        except OSError as error:
+            if attempt == TRIES or client.status != "running":
+                raise
+            logger.info("a worker went away while it was got ready (%s)", error)
+            time.sleep(0.5)

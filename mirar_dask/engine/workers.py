@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from distributed import Client
 
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.plugin import MEMORY
-from mirar_dask.engine.types import Task
+from mirar_dask.engine.types import Event, Task, WorkersCounted
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +69,13 @@ class Workers:
     def __init__(self, client: Client, outlook: AskOutlook = nobody_knows) -> None:
         self.client = client
         self._outlook = outlook
+        self.announced = 0
+        """Number of tasks that can run at once, as it was announced last."""
         self._told = -math.inf
         self._asked = -math.inf
         self._known = _Known()
-        self._idle_since: float | None = None
+        self._absent_since: float | None = None
+        self._paused_since: float | None = None
 
     def ask_again(self) -> None:
         """Ask the scheduler when next something is to be known: a worker may be gone."""
@@ -96,10 +100,12 @@ class Workers:
         """Number of tasks that can run at once, at least one."""
         return max(1, self._all().threads)
 
-    @property
-    def hands(self) -> int:
-        """Number of tasks that can run at once, none while no worker is there."""
-        return self._all().threads
+    def announce_changes(self, announce: Callable[[Event], None]) -> None:
+        """Announce how many tasks can run at once, if that was not announced last."""
+        threads = self._all().threads
+        if threads != self.announced:
+            self.announced = threads
+            announce(WorkersCounted(threads, time.time()))
 
     @property
     def memory(self) -> int:
@@ -120,25 +126,31 @@ class Workers:
         """Say why waiting is of no use; None while a worker is there, on its way, or hoped for."""
         if self.client.status != "running":
             return "the scheduler was lost"
-        if self._all().running:
-            self._idle_since = None
+        known = self._all()
+        if known.running:
+            self._absent_since = self._paused_since = None
             return None
         now = time.monotonic()
-        self._idle_since = self._idle_since or now
-        if self._known.number:
-            if now - self._idle_since < PATIENCE_SECONDS:
+        if known.number:
+            # Also one that has just come, and is not ready yet: its time begins now.
+            self._absent_since = None
+            self._paused_since = self._paused_since or now
+            if now - self._paused_since < PATIENCE_SECONDS:
                 return None
             return (
                 f"every worker has been paused for {PATIENCE_SECONDS:.0f} s because its memory is "
                 "full; give workers more with --memory, or fewer --workers"
             )
+        self._paused_since = None
+        self._absent_since = self._absent_since or now
+        absent = now - self._absent_since
         outlook = self._outlook()
         if outlook.over:
             return outlook.reason
         if outlook.coming:
-            self._tell(now - self._idle_since, outlook.reason)
+            self._tell(absent, outlook.reason)
             return None
-        if now - self._idle_since < PATIENCE_SECONDS:
+        if absent < PATIENCE_SECONDS:
             return None
         why = f": {outlook.reason}" if outlook.reason else ""
         return f"there has been no worker for {PATIENCE_SECONDS:.0f} s{why}"

@@ -142,4 +142,4 @@ def test_workers_that_are_on_their_way_are_waited_for(
         late.join()
     assert result.counts()["lost"] == result.counts()["blocked"] == 0
     counted = [event.workers for event in events if isinstance(event, WorkersCounted)]
-    assert counted[-1] == 1
+    assert counted[0] == 0
