@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mirar_dask.data import ImageBatch
+from mirar_dask.data.late import is_listed
 from mirar_dask.engine import memory
 from mirar_dask.engine.batch_graph import BatchGraph
 from mirar_dask.engine.board import Landing, TaskBoard, Urgency
@@ -106,7 +107,7 @@ class ContextTasks:
             wanted.graph.fail_context(state, failure.reason)
             self.touch(wanted.graph)
             return
-        if step.try_load_cache and path.is_file():  # frames failed; without them it was made
+        if step.try_load_cache and is_listed(path):  # frames failed; without them it was made
             self._prepare(wanted)
             return
         master = MasterWork(wanted.step, frames, scales, (), path, state.name)
