@@ -10,11 +10,18 @@ from mirar_dask.cli.demo import demo
 from mirar_dask.cli.pipelines import pipelines
 from mirar_dask.cli.plan import plan
 from mirar_dask.cli.processors import processors
+from mirar_dask.cli.report import report
 from mirar_dask.cli.resume import resume
 from mirar_dask.cli.run import run
 from mirar_dask.cli.simulate import simulate
+from mirar_dask.cli.status import runs, status
 
 __all__ = ["app", "command", "main"]
 
-for _command in (demo, simulate, run, resume, plan, pipelines, processors, cluster):
+_COMMANDS = (
+    *(demo, simulate, plan, run, resume),
+    *(status, report, runs),
+    *(pipelines, processors, cluster),
+)
+for _command in _COMMANDS:
     app.add_command(_command)

@@ -22,6 +22,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from tornado.ioloop import PeriodicCallback
 
 from mirar_dask.cluster.layout import JobLayout
+from mirar_dask.cluster.squeue import States
 
 logger = logging.getLogger(__name__)
 
@@ -39,20 +40,6 @@ FOLLOW_SECONDS = 2
 """How often adaptive scaling looks at the work."""
 IDLE_SECONDS = 60.0
 """How long adaptive scaling lets a worker wait for work before it goes."""
-
-
-@dataclass(frozen=True)
-class JobState:
-    """What a queue system says of a job that has not ended."""
-
-    state: str
-    """``PENDING``, ``RUNNING`` and so on."""
-    reason: str = ""
-    """Why it is pending, in the queue system's words."""
-
-
-States = Mapping[str, JobState]
-"""State of jobs by their id; a job that ended is not there."""
 Ask = Callable[[Iterable[str]], Awaitable[States | None]]
 """Asks the queue system; None where it does not answer."""
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirar_dask.cluster.keeper import FRUITLESS, JobState, Keeper
+from mirar_dask.cluster.keeper import FRUITLESS, Keeper
+from mirar_dask.cluster.squeue import HOPELESS, JobState
 from mirar_dask.engine.outlook import Outlook
 
 SILENT_SECONDS = 60.0
@@ -25,8 +26,6 @@ REMEDIES = (
     (r"QOS|limit|Assoc", "give fewer --workers, or ask those who run the queue system"),
 )  # fmt: skip
 """What to do, by the words of a queue system that refuses a job."""
-HOPELESS = re.compile("TimeLimit|NodeLimit|BadConstraints|InvalidAccount|InvalidQOS|PartitionDown$")
-"""Reasons of SLURM for which a pending job would never start."""
 
 
 @dataclass(frozen=True)

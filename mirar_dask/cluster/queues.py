@@ -6,11 +6,9 @@ refused is told to the user, jobs that end are replaced, certificates lie where 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +28,11 @@ from mirar_dask.cluster.job_script import (
     quiet,
     with_dask_defaults,
 )
-from mirar_dask.cluster.keeper import JobState, Keeper, States
+from mirar_dask.cluster.keeper import Keeper
 from mirar_dask.cluster.listening import scheduler_options
 from mirar_dask.cluster.prospects import Prospects
 from mirar_dask.cluster.spec import ClusterSpec
+from mirar_dask.cluster.squeue import ask_slurm
 from mirar_dask.engine.outlook import AskOutlook
 from mirar_dask.errors import ClusterError
 
@@ -46,8 +45,6 @@ NAME = "mirar"
 """Name of the cluster; without a hyphen, after which the numbers of jobs and workers stand."""
 CLOSE_SECONDS = 15
 """How long to wait for jobs to be cancelled."""
-ASK_SECONDS = 10
-"""How long to wait for an answer of the queue system."""
 TOLD_SECONDS = 30.0
 """How often it is said that jobs are still waited for."""
 
@@ -156,35 +153,3 @@ def _close(cluster: JobQueueCluster, keeper: Keeper) -> None:
             ", ".join(str(job_id) for job_id in keeper.jobs.values()),
             CLOSE_SECONDS,
         )
-
-
-async def ask_slurm(job_ids: Iterable[str]) -> States | None:
-    """Ask SLURM for the state of jobs; None where it does not answer."""
-    command = ["squeue", "--noheader", "--format=%i|%T|%r", f"--jobs={','.join(job_ids)}"]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), ASK_SECONDS)
-    except TimeoutError:
-        process.kill()
-        return None
-    if process.returncode:
-        return {} if b"Invalid job id" in err else None
-    return read_squeue(out.decode())
-
-
-def read_squeue(text: str) -> dict[str, JobState]:
-    r"""Read the lines of ``squeue --format=%i|%T|%r``; what is ending counts as ended.
-
-    Examples
-    --------
-    >>> read_squeue("7|PENDING|Resources\n8|COMPLETING|None")
-    {'7': JobState(state='PENDING', reason='Resources')}
-    """
-    found = {}
-    for line in text.splitlines():
-        job_id, _, rest = line.strip().partition("|")
-        state, _, reason = rest.partition("|")
-        if state and state != "COMPLETING":
-            found[job_id] = JobState(state, reason)
-    return found

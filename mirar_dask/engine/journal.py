@@ -12,8 +12,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mirar_dask.engine.types import Event
+from mirar_dask.data.metering import Meter
+from mirar_dask.engine.types import (
+    Event,
+    RecordAdded,
+    RunEnded,
+    RunStarted,
+    TaskFinished,
+    TaskLost,
+    TaskSubmitted,
+)
 from mirar_dask.errors import ErrorReport
+from mirar_dask.processors.base.outcome import Record, Status
+
+KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (RunStarted, TaskSubmitted, TaskFinished, TaskLost, RecordAdded, RunEnded)
+}
+"""Events by the name that a line gives them."""
 
 
 class Journal:
@@ -77,3 +93,40 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(entry, dict):
                 yield entry
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """Read the events of a journal as they were announced, but for the reports of errors.
+
+    Lines of another version of this package that say too little, or something unknown, are passed
+    over: whoever looks at an old run sees what can be understood of it.
+    """
+    for entry in read_journal(path):
+        kind = KINDS.get(str(entry.get("event")))
+        if kind is None:
+            continue
+        known = {part.name for part in fields(kind)}
+        try:
+            yield kind(**{name: _value(name, entry[name]) for name in known & entry.keys()})
+        except (TypeError, KeyError, ValueError):
+            continue
+
+
+def read_record(entry: dict[str, Any]) -> Record:
+    """Make a record of what a journal holds of it; the report of its error stays text."""
+    return Record(
+        tuple(entry["names"]), Status(entry["status"]), str(entry["step"]), str(entry["reason"])
+    )
+
+
+def _value(name: str, value: Any) -> Any:
+    """Turn what JSON knows into the value of a field of an event."""
+    if name == "record":
+        return read_record(value)
+    if name == "meter":
+        return Meter(**value)
+    return _tuples(value)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -40,6 +40,12 @@ class StepState:
     """Frames of the tasks under way that it is part of."""
     failed: int = 0
     """Frames that failed in it, were blocked or were lost."""
+    blocked: int = 0
+    """Of those, frames that lack something which failed or is missing."""
+    lost: int = 0
+    """Of those, frames whose workers died."""
+    skipped: int = 0
+    """Frames that an earlier run had done."""
     set_aside: int = 0
     """Frames that it set aside."""
     caveats: int = 0
@@ -122,6 +128,9 @@ def fold(state: RunState, event: Event) -> RunState:
                 # What was said of a step before (its frames were opened) stays said.
                 steps={n: state.steps.get(n, StepState()) for n in (*event.steps, *state.steps)},
                 in_flight={},
+                # Where a run has several configurations, each begins and ends.
+                counts=None,
+                seconds=None,
             )
         case WorkersCounted():
             return replace(state, workers=event.workers)
@@ -133,9 +142,12 @@ def fold(state: RunState, event: Event) -> RunState:
             )
         case TaskFinished():
             steps = _running(state.steps, event.label, -len(event.names))
+            # A master that is made ("bias master") is no block that passes the step.
+            passed = any(name in steps for name in steps_of(event.label))
             for step, seconds, n in event.times:
                 at = steps.get(step, StepState())
-                steps[step] = replace(at, done=at.done + n, seconds=at.seconds + seconds)
+                done = at.done + n if passed else at.done
+                steps[step] = replace(at, done=done, seconds=at.seconds + seconds)
             return replace(
                 state,
                 in_flight=_without(state.in_flight, event.number),
@@ -180,12 +192,19 @@ def _with_record(state: RunState, record: Record) -> RunState:
     at = state.steps.get(record.step, StepState())
     n = len(record.names)
     if record.status in FAILURES:
-        at = replace(at, failed=at.failed + n)
+        at = replace(
+            at,
+            failed=at.failed + n,
+            blocked=at.blocked + n * (record.status is Status.BLOCKED),
+            lost=at.lost + n * (record.status is Status.LOST),
+        )
         state = replace(
             state,
             failures=(*state.failures, record)[-KEPT_FAILURES:],
             n_failures=state.n_failures + 1,
         )
+    elif record.status is Status.SKIPPED:
+        at = replace(at, skipped=at.skipped + n)
     elif record.status is Status.SET_ASIDE:
         at = replace(at, set_aside=at.set_aside + n)
     elif record.status is Status.CAVEATS:

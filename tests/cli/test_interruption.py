@@ -4,64 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-SLOW = '''
-import time
-from mirar_dask.pipelines.base_pipeline import Pipeline
-from mirar_dask.processors.base_processor import BaseImageProcessor
-from mirar_dask.processors.utils.image_loader import ImageLoader
-
-
-class Slow(BaseImageProcessor):
-    """Takes its time."""
-
-    base_key = "slow"
-
-    def apply_to_image(self, image):
-        image.set_data(image.get_data() + 1)
-        time.sleep(60)
-        return image
-
-
-class SlowPipeline(Pipeline):
-    """Never ends by itself."""
-
-    name = "slow"
-    all_pipeline_configurations = {"default": [ImageLoader(), Slow()]}
-'''
-
-
-@contextmanager
-def running(night: Path, tmp_path: Path, cluster: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a run that would take minutes, and wait until its workers are at work."""
-    (tmp_path / "slow.py").write_text(SLOW)
-    words = ["run", f"{tmp_path / 'slow.py'}:SlowPipeline", "--raw", str(night)]
-    words += ["--out", str(tmp_path / "out"), "--cluster", cluster]
-    words += [] if cluster == "serial" else ["--workers", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mirar_dask", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a process group of its own, as a terminal gives a command
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()  # "... 11 frames, 1 worker, dashboard ..."
-        assert "11 frames" in line, line + process.stderr.read()  # type: ignore[union-attr]
-        time.sleep(1)
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def members(group: int) -> list[int]:
@@ -88,9 +34,9 @@ def gone(group: int, seconds: float = 5.0) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are listed from /proc")
 @pytest.mark.parametrize("cluster", ["serial", "threads", "local"])
-def test_ctrl_c_ends_a_run_in_seconds(night: Path, tmp_path: Path, cluster: str):
+def test_ctrl_c_ends_a_run_in_seconds(slow_run, night: Path, tmp_path: Path, cluster: str):
     """A terminal sends it to workers too: they print nothing, and none stays."""
-    with running(night, tmp_path, cluster) as process:
+    with slow_run(night, tmp_path, cluster) as process:
         sent = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -112,10 +58,10 @@ def test_ctrl_c_ends_a_run_in_seconds(night: Path, tmp_path: Path, cluster: str)
     ],
 )
 def test_other_signals_end_a_run_as_ctrl_c_does(
-    night: Path, tmp_path: Path, number: signal.Signals, cluster: str, word: str
+    slow_run, night: Path, tmp_path: Path, number: signal.Signals, cluster: str, word: str
 ):
     """A batch system sends one to the driver alone, or to all; the exit code names it."""
-    with running(night, tmp_path, cluster) as process:
+    with slow_run(night, tmp_path, cluster) as process:
         sent = time.monotonic()
         os.kill(process.pid, number)
         _, err = process.communicate(timeout=30)

@@ -11,13 +11,12 @@ import pytest
 from mirar_dask.cluster.keeper import (
     FRUITLESS,
     GRACE_SECONDS,
-    JobState,
     Watch,
     job_of_worker,
     wanted,
 )
-from mirar_dask.cluster.prospects import HOPELESS, Prospects, refusal
-from mirar_dask.cluster.queues import read_squeue
+from mirar_dask.cluster.prospects import Prospects, refusal
+from mirar_dask.cluster.squeue import HOPELESS, JobState, read_squeue
 
 RUNNING, PENDING = JobState("RUNNING"), JobState("PENDING", "Resources")
 

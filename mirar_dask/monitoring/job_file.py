@@ -1,0 +1,83 @@
+"""The job of a queue system that a run's driver is, or will be, in: `job.json` in the run's folder.
+
+`submit` writes it before there is a run to speak of; `status` and `cancel` read it, and a driver
+whose time is nearly over finds in it whether it may be continued.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from mirar_dask.atomic import replacing
+
+JOB, SCRIPT, OUTPUT = "job.json", "job.sh", "job.out"
+"""Files of a run's folder: this description, the job's script, and what the job prints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A driver's job."""
+
+    system: str
+    """The queue system."""
+    job_id: str = ""
+    """Its number there; empty until it is submitted."""
+    submitted: str = ""
+    """When: ISO 8601, UTC."""
+    host: str = ""
+    """Where it was submitted."""
+    steps: bool = False
+    """Whether the driver is one of the tasks of a job step: a signal would reach all of them."""
+    number: int = 1
+    """1 for the run that a user submitted, 2 for the one that goes on with it, and so on."""
+    most: int = 1
+    """Greatest such number."""
+    continues: str = ""
+    """The run that it goes on with."""
+    continued_by: str = ""
+    """The run that goes on with it."""
+    ending: str = ""
+    """Why the run was ended before the night was, if so, and what follows, in a sentence."""
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return f"job {self.job_id} of {self.system}"
+
+
+def read_job(folder: Path) -> Job | None:
+    """Read the job of the run with this folder; None if it has none."""
+    try:
+        values = json.loads((folder / JOB).read_text(encoding="utf-8"))
+        known = {part.name for part in fields(Job)}
+        return Job(**{name: value for name, value in values.items() if name in known})
+    except FileNotFoundError:
+        return None
+
+
+def write_job(folder: Path, job: Job) -> None:
+    """Write the job of the run with this folder, whole or not at all."""
+    with replacing(folder / JOB) as temporary:
+        temporary.write_text(json.dumps(asdict(job), indent=1) + "\n", encoding="utf-8")
+
+
+def chain_of(folder: Path) -> list[Path]:
+    """Return the folders of the runs that go on with one another, in their order.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one of them.
+    """
+    chain = [folder]
+    for forward in (False, True):
+        at = folder
+        while (job := read_job(at)) is not None:
+            name = job.continued_by if forward else job.continues
+            at = folder.parent / name
+            if not name or at in chain or not at.is_dir():
+                break
+            chain.insert(len(chain) if forward else 0, at)
+    return chain

@@ -1,0 +1,79 @@
+"""How far each step of a run is, as figures: what the plan expects, and what has become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mirar_dask.engine.types import TaskSubmitted
+from mirar_dask.monitoring.state import RunState, steps_of
+
+WITHOUT_TASKS = {"pass", "header", "source"}
+"""Forms of steps that concern headers only; they are shown where something happened in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """Figures of one step, in images."""
+
+    step: str
+    expected: int | None
+    """Images that will reach it by the plan; None where only the run will tell."""
+    waiting: int | None
+    """Of those, images that nothing has become of: they are not there yet, or were left out."""
+    ready: int
+    """Images handed to a worker that is at something else."""
+    running: int
+    succeeded: int
+    failed: int
+    blocked: int
+    skipped: int
+    lost: int
+
+
+def step_rows(state: RunState, plan: Mapping[str, Any] | None) -> list[StepRow]:
+    """Return the figures of all steps that have any, in their order.
+
+    Parameters
+    ----------
+    state : RunState
+        What the journal tells.
+    plan : mapping, optional
+        The run's plan, as `Plan.to_json` gives it.
+    """
+    planned = {step["name"]: step for step in (plan or {}).get("steps", ())}
+    ready = _ready(state.in_flight.values(), state.workers)
+    rows = []
+    for name in {**dict.fromkeys(planned), **dict.fromkeys(state.steps)}:
+        quiet = planned.get(name, {}).get("form") in WITHOUT_TASKS
+        expected = 0 if quiet else planned.get(name, {}).get("images")
+        row = _row(name, state, expected, ready.get(name, 0))
+        if not quiet or row.failed or row.blocked or row.lost or row.skipped:
+            rows.append(row)
+    return rows
+
+
+def _row(name: str, state: RunState, expected: int | None, ready: int) -> StepRow:
+    at = state.steps.get(name)
+    if at is None:
+        return StepRow(name, expected, expected, 0, 0, 0, 0, 0, 0, 0)
+    ready = min(ready, at.running)
+    waiting = None
+    if expected is not None:
+        waiting = max(0, expected - at.done - at.failed - at.skipped - at.running)
+    failed = at.failed - at.blocked - at.lost
+    return StepRow(
+        name, expected, waiting, ready, at.running - ready, at.done, failed, at.blocked,
+        at.skipped, at.lost,
+    )  # fmt: skip
+
+
+def _ready(tasks: Iterable[TaskSubmitted], workers: int) -> dict[str, int]:
+    """Count, by step, the images of tasks that wait for their worker: all but the oldest few."""
+    found: dict[str, int] = {}
+    oldest_first = sorted(tasks, key=lambda task: (task.time, task.number))
+    for task in oldest_first[max(1, workers) :]:
+        for name in steps_of(task.label):
+            found[name] = found.get(name, 0) + len(task.names)
+    return found
