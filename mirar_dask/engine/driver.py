@@ -30,7 +30,7 @@ from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin, register
-from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
+from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
 from mirar_dask.engine.types import (
     LoadWork,
     RecordAdded,
@@ -116,6 +116,8 @@ class _Run:
     announced: int = 0
     suspects: list[Flight] = field(default_factory=list)
     """Tasks whose worker died, to be tried again."""
+    stopped: str | None = None
+    """Why nothing new is begun, if somebody wished so."""
 
     def __post_init__(self) -> None:
         # Unique even where the caller gives every run one name: a plugin of a name that a worker
@@ -157,8 +159,8 @@ class _Run:
             except BaseException:
                 self.flights.cancel()
                 raise
-        if flow.cut_short and self.settings.fail_fast:
-            self.note([STOPPED])
+        if flow.cut_short and (self.stopped or self.settings.fail_fast):
+            self.note([stopped_for(self.stopped) if self.stopped else STOPPED])
         rows.update(flow.tables())
         for number, found in sorted(rows.items()):
             self.note(opened.steps[number].save_table(found))
@@ -183,6 +185,7 @@ class _Run:
             self.announced = len(flow.records)
             if self.settings.fail_fast and any_failed(self.records):
                 flow.stop()
+            self._stop_if_wished(flow)
             self._fill(flow)
             if not self.flights:
                 break  # nothing is under way, and nothing could be handed out
@@ -195,6 +198,15 @@ class _Run:
             self._remove(flow.garbage())
         self.note(flow.records[self.announced :])
         self.announced = len(flow.records)
+
+    def _stop_if_wished(self, flow: Flow) -> None:
+        """Begin nothing new once somebody wishes so."""
+        if self.settings.stopping is None or self.stopped:
+            return
+        self.stopped = self.settings.stopping()
+        if self.stopped:
+            logger.warning("%s; nothing new is begun", self.stopped)
+            flow.stop()
 
     def _wait(self) -> list[Landed | GivenBack] | None:
         """Wait for tasks that came back; None once there is no hope that one will."""

@@ -13,7 +13,7 @@ from mirar_dask.data.cache import task_memory, use_place
 from mirar_dask.data.metering import metered
 from mirar_dask.engine.opening import open_night
 from mirar_dask.engine.places import RunPlace
-from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
+from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
 from mirar_dask.engine.types import (
     RecordAdded,
     RunEnded,
@@ -81,9 +81,10 @@ class SerialEngine:
             for step in opened.steps[opened.next_step :]:
                 if not len(dataset):
                     break
-                if settings.fail_fast and any_failed(records):
+                reason = settings.stopping() if settings.stopping else None
+                if reason or (settings.fail_fast and any_failed(records)):
                     stopped, dataset = True, Dataset()
-                    note([STOPPED])
+                    note([stopped_for(reason) if reason else STOPPED])
                     break
                 began = time.perf_counter()
                 n = sum(len(batch) for batch in dataset)

@@ -14,6 +14,11 @@ STOPPED = Record((), Status.BLOCKED, "run", "stopped after the first failure")
 """Why frames of a run that was told to fail fast came no further."""
 
 
+def stopped_for(reason: str) -> Record:
+    """Return the record that says why frames of a run that was stopped came no further."""
+    return Record((), Status.BLOCKED, "run", reason)
+
+
 def frame_statuses(
     frames: Iterable[str],
     records: Iterable[Record],

@@ -405,6 +405,9 @@ class RunSettings:
     """Leave the files behind the returned dataset to the caller."""
     fail_fast: bool = False
     """Begin nothing new after the first failure."""
+    stopping: Callable[[], str | None] | None = None
+    """Asked again and again; once it gives a reason nothing new is begun, and what is under way
+    comes to its end."""
     listeners: tuple[Listener, ...] = ()
     adapt: Adapter | None = None
     opened: Any = None

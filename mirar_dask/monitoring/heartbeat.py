@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -80,7 +80,7 @@ def running(night: Path) -> Sign | None:
 
 
 @contextmanager
-def beating(night: Path, run_id: str) -> Iterator[Path]:
+def beating(night: Path, run_id: str, look: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Claim a night, make the folder of a run, and keep its sign of life inside the block.
 
     Parameters
@@ -89,6 +89,8 @@ def beating(night: Path, run_id: str) -> Iterator[Path]:
         The night's output folder.
     run_id : str
         Name of the run.
+    look : callable, optional
+        Called with the run's folder at each beat, in the thread that beats.
 
     Yields
     ------
@@ -115,7 +117,7 @@ def beating(night: Path, run_id: str) -> Iterator[Path]:
         _write(folder, sign)
     ended = threading.Event()
     thread = threading.Thread(
-        target=_beat, args=(folder, sign, ended), name=f"heartbeat {run_id}", daemon=True
+        target=_beat, args=(folder, sign, ended, look), name=f"heartbeat {run_id}", daemon=True
     )
     thread.start()
     try:
@@ -126,7 +128,9 @@ def beating(night: Path, run_id: str) -> Iterator[Path]:
         (folder / ALIVE).unlink(missing_ok=True)
 
 
-def _beat(folder: Path, sign: Sign, ended: threading.Event) -> None:
+def _beat(
+    folder: Path, sign: Sign, ended: threading.Event, look: Callable[[Path], None] | None
+) -> None:
     told = False
     while not ended.wait(BEAT_SECONDS):
         try:
@@ -134,6 +138,8 @@ def _beat(folder: Path, sign: Sign, ended: threading.Event) -> None:
         except WriteError as error:  # a disk that is full for a while must not end the run
             logger.log(logging.DEBUG if told else logging.WARNING, "no sign of life: %s", error)
             told = True
+        if look is not None:
+            look(folder)
 
 
 def _write(folder: Path, sign: Sign) -> None:

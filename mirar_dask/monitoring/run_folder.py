@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mirar_dask.atomic import TEMPORARY_PREFIX
+from mirar_dask.monitoring.job_file import JOB
 
 RUNS = "runs"
 """Folder, inside the night's output folder, of the runs' own folders."""
@@ -33,9 +34,13 @@ def new_run_id(started: datetime) -> str:
 
 
 def make_run_folder(night: Path, run_id: str) -> Path:
-    """Make the folder of a run, which only its owner can read: it holds logs and pixels."""
+    """Make the folder of a run, which only its owner can read: it holds logs and pixels.
+
+    A run that was submitted has one since then, with the job that it is in.
+    """
     folder = night / RUNS / run_id
-    folder.mkdir(parents=True, mode=0o700)
+    submitted = (folder / JOB).exists() and not (folder / JOURNAL).exists()
+    folder.mkdir(parents=True, mode=0o700, exist_ok=submitted)
     return folder
 
 
