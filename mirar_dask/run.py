@@ -21,11 +21,13 @@ from mirar_dask.request import NightOptions, Request, request_night
 
 if TYPE_CHECKING:
     from mirar_dask.cluster import ClusterSpec
+    from mirar_dask.cluster.time_limit import TimeLimit
     from mirar_dask.engine.memo import Memo
     from mirar_dask.engine.plan import Plan
     from mirar_dask.engine.types import Engine, Event, Listener, RunResult, RunSettings
     from mirar_dask.errors import ErrorStack
     from mirar_dask.monitoring.account import Account
+    from mirar_dask.monitoring.cancellation import Ending
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.pipelines.base_pipeline import Pipeline
     from mirar_dask.processors.base.outcome import Record
@@ -177,6 +179,8 @@ def run_request(
     listeners: Iterable[Listener] = (),
     say: Callable[[str], None] | None = None,
     since: float | None = None,
+    run_id: str | None = None,
+    limit: TimeLimit | None = None,
 ) -> RunSummary:
     """Carry a request out.
 
@@ -192,6 +196,10 @@ def run_request(
         Told what is done before the first event and after the last.
     since : float, optional
         When the work for the request began, as `time.perf_counter` tells it; now by default.
+    run_id : str, optional
+        Name of the run, if it has one already.
+    limit : TimeLimit, optional
+        The end of the job in which this runs: some time before nothing new is begun.
 
     Raises
     ------
@@ -210,6 +218,7 @@ def run_request(
     from mirar_dask.errors import ErrorStack
     from mirar_dask.monitoring import run_folder
     from mirar_dask.monitoring.account import Account
+    from mirar_dask.monitoring.cancellation import Ending
     from mirar_dask.monitoring.heartbeat import beating
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
@@ -224,7 +233,8 @@ def run_request(
         serve_unless_first(spec, folders.output)
     started, began = datetime.now(UTC), time.perf_counter()
     since = began if since is None else since
-    run_id = run_folder.new_run_id(started)
+    run_id = run_id or run_folder.new_run_id(started)
+    ending = Ending(limit.ending if limit else None)
     before = run_folder.product_files(folders.output)
     progress, account = _Progress(ErrorStack()), Account()
     say = say or (lambda text: None)
@@ -235,9 +245,9 @@ def run_request(
             say("reading headers")
             plan = plan_request(request)
         planning = time.perf_counter() - began
-        folder = stack.enter_context(beating(folders.output, run_id))
+        folder = stack.enter_context(beating(folders.output, run_id, ending))
         stack.enter_context(run_folder.log_to(folder / run_folder.LOG))
-        stack.enter_context(_telling_where(folders.output))
+        stack.enter_context(_telling_where(folders.output, ending))
         journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
         (folder / run_folder.PLAN).write_text(json.dumps(plan.to_json(), indent=1) + "\n")
         save_request(request, folder)
@@ -262,6 +272,7 @@ def run_request(
                 roots=folders.roots,
                 cache_dir=cache,
                 fail_fast=settings.fail_fast,
+                stopping=limit.stopping if limit else None,
                 listeners=(journal, account, *map(_contained, listeners)),
                 adapt=pipeline.adapt,
                 check_memory=settings.memory_check,
@@ -331,6 +342,8 @@ def _run_configurations(
         dataset = result.dataset
         if not len(dataset) or (settings.fail_fast and progress.errors.reports):
             break
+        if settings.stopping and settings.stopping():
+            break
 
 
 def _remove_altered(memo: Memo) -> list[Record]:
@@ -387,10 +400,12 @@ def _contained(listener: Listener) -> Listener:
 
 
 @contextmanager
-def _telling_where(output: Path) -> Iterator[None]:
-    """Let an interruption say what it leaves, and where."""
+def _telling_where(output: Path, ending: Ending) -> Iterator[None]:
+    """Let an interruption say why it came, what it leaves, and where."""
     try:
         yield
     except KeyboardInterrupt as error:
+        if ending.reason:
+            error.add_note(ending.reason)
         error.add_note(f"What was finished is in {output}, whole")
         raise

@@ -5,6 +5,7 @@ so that ``mirar-dask --help`` answers at once.
 """
 
 from mirar_dask.cli.app import app, command, main
+from mirar_dask.cli.cancel import cancel
 from mirar_dask.cli.cluster import cluster
 from mirar_dask.cli.demo import demo
 from mirar_dask.cli.pipelines import pipelines
@@ -15,12 +16,13 @@ from mirar_dask.cli.resume import resume
 from mirar_dask.cli.run import run
 from mirar_dask.cli.simulate import simulate
 from mirar_dask.cli.status import runs, status
+from mirar_dask.cli.submit import submit
 
 __all__ = ["app", "command", "main"]
 
 _COMMANDS = (
-    *(demo, simulate, plan, run, resume),
-    *(status, report, runs),
+    *(demo, simulate, plan, run, resume, submit),
+    *(status, report, runs, cancel),
     *(pipelines, processors, cluster),
 )
 for _command in _COMMANDS:

@@ -141,6 +141,10 @@ def night_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+run_id_option = click.option("--run-id", hidden=True)
+"""Name of a run that was chosen when its job was submitted."""
+
+
 def settings_from(options: dict[str, Any]) -> NightSettings:
     """Turn the values of `night_options` into settings.
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mirar_dask.cli.app import verbosity_option
-from mirar_dask.cli.options import cluster_options, cluster_settings
+from mirar_dask.cli.options import cluster_options, cluster_settings, run_id_option
 from mirar_dask.cli.run import carry_out, check_json_path
 
 
@@ -36,6 +36,7 @@ from mirar_dask.cli.run import carry_out, check_json_path
     metavar="FILE",
     help="Write the summary for machines.",
 )
+@run_id_option
 @verbosity_option
 def resume(
     *,
@@ -44,6 +45,7 @@ def resume(
     pipeline: str | None,
     night: str | None,
     json_path: Path | None,
+    run_id: str | None,
     verbosity: int,
     **options: Any,
 ) -> int:
@@ -68,4 +70,4 @@ def resume(
         from mirar_dask.forkserver import start_early
 
         start_early()
-    return carry_out(prepare(settings), verbosity=verbosity, json_path=json_path)[1]
+    return carry_out(prepare(settings), verbosity=verbosity, json_path=json_path, run_id=run_id)[1]

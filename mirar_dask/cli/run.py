@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mirar_dask.cli.app import verbosity_option
-from mirar_dask.cli.options import may_be_local, night_options, settings_from
+from mirar_dask.cli.app import say, verbosity_option
+from mirar_dask.cli.options import may_be_local, night_options, run_id_option, settings_from
 from mirar_dask.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +36,16 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the summary (with --dry-run: the plan) for machines.",
 )
+@run_id_option
 @verbosity_option
-def run(*, dry_run: bool, json_path: Path | None, verbosity: int, **options: Any) -> int:
+def run(
+    *,
+    dry_run: bool,
+    json_path: Path | None,
+    run_id: str | None,
+    verbosity: int,
+    **options: Any,
+) -> int:
     """Reduce a night by PIPELINE.
 
     PIPELINE is a name that 'mirar-dask pipelines' lists, file.py:Name or package.module:Name.
@@ -58,7 +66,7 @@ def run(*, dry_run: bool, json_path: Path | None, verbosity: int, **options: Any
 
         show_plan(request, json_path=json_path)
         return 0
-    return carry_out(request, verbosity=verbosity, json_path=json_path)[1]
+    return carry_out(request, verbosity=verbosity, json_path=json_path, run_id=run_id)[1]
 
 
 def check_json_path(path: Path | None) -> None:
@@ -68,20 +76,46 @@ def check_json_path(path: Path | None) -> None:
 
 
 def carry_out(
-    request: Request, *, verbosity: int = 0, json_path: Path | None = None
+    request: Request,
+    *,
+    verbosity: int = 0,
+    json_path: Path | None = None,
+    run_id: str | None = None,
 ) -> tuple[RunSummary, int]:
-    """Run a request with a display, print what came out, and return summary and exit code."""
+    """Run a request with a display, print what came out, and return summary and exit code.
+
+    In a job whose time is over too early another one goes on with the run.
+    """
+    from mirar_dask.cluster.time_limit import TimeLimit
     from mirar_dask.monitoring.console import make_console, make_monitor
+    from mirar_dask.monitoring.run_folder import folder_of
     from mirar_dask.run import run_request
 
     monitor = make_monitor(request.title)
-    with monitor, logging_to(monitor, verbosity):
-        summary = run_request(
-            request, listeners=[monitor], say=monitor.phase, since=click.get_current_context().obj
-        )
+    limit = TimeLimit.here()
+    try:
+        with monitor, logging_to(monitor, verbosity):
+            summary = run_request(
+                request,
+                listeners=[monitor],
+                say=monitor.phase,
+                since=click.get_current_context().obj,
+                run_id=run_id,
+                limit=limit,
+            )
+    except KeyboardInterrupt as error:
+        if run_id is not None and limit is not None and limit.stopped:
+            from mirar_dask.submit import go_on
+
+            error.add_note(go_on(request, folder_of(request.folders.output, run_id)))
+        raise
     if json_path is not None:
         summary.save(json_path)
     show_summary(summary, make_console())
+    if limit is not None and limit.cut_short(summary.failures):
+        from mirar_dask.submit import go_on
+
+        say(go_on(request, summary.run_folder))
     return summary, summary.exit_code
 
 

@@ -5,6 +5,7 @@ Our tests run SLURM's. The scripts for other queue systems are written by their 
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +13,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirar_dask.cluster.amounts import clock_text
+from mirar_dask.cluster.layout import MEMORY_FAR, NANNY_MEMORY
+from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.cluster.time_limit import ASK, VARIABLE
 from mirar_dask.errors import UsageError
+from mirar_dask.paths import (
+    MAX_N_CPU_VARIABLE,
+    OUTPUT_DATA_DIR_VARIABLE,
+    RAW_DATA_DIR_VARIABLE,
+)
 
 SUBMITTED_BY = {
     "slurm": "sbatch", "pbs": "qsub", "sge": "qsub", "lsf": "bsub <", "oar": "oarsub -S",
 }  # fmt: skip
 """The command that takes the script of each queue system."""
+
+
+CORES = 4
+"""Cores of a job that has the workers in it, where nobody said."""
+MEMORY = 2 * 10**9
+"""Bytes for the driver with its scheduler."""
+_PASSED = {RAW_DATA_DIR_VARIABLE, OUTPUT_DATA_DIR_VARIABLE, MAX_N_CPU_VARIABLE}
+_PASSED |= {"USE_MIRAR_CACHE", "USE_WINTER_CACHE"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +65,77 @@ class DriverJob:
                 f"no script can be written for a driver's job of {self.system}; there are "
                 f"{', '.join(SUBMITTED_BY)} (--queue-system)"
             )
+
+
+def driver_for(
+    spec: ClusterSpec,
+    *,
+    system: str | None = None,
+    cores: int | None = None,
+    memory: int | None = None,
+    walltime: int | None = None,
+    queue: str | None = None,
+    project: str | None = None,
+    options: tuple[str, ...] = (),
+    workers: int | None = None,
+) -> DriverJob:
+    """Choose the job of a driver by the cluster that it will use.
+
+    Parameters
+    ----------
+    spec : ClusterSpec
+        Where the tasks are done: in the same job for kinds that use this machine.
+    system : str, optional
+        The queue system; that of the workers' jobs, else SLURM.
+    cores, memory : int, optional
+        Of the job: cores, bytes.
+    walltime : int, optional
+        Seconds; that of the workers' jobs, else what the queue gives.
+    queue, project : str, optional
+        Those of the workers' jobs by default.
+    options : tuple of str
+        Further lines for the queue system.
+    workers : int, optional
+        Tasks beside the driver, for ``slurm-runner``.
+    """
+    tasks = 1
+    if spec.kind == "slurm-runner":
+        if not workers:
+            raise UsageError(
+                "--cluster slurm-runner: the job needs a task for each worker; give --workers N"
+            )
+        tasks, cores = workers + 1, 1
+        memory = memory or (spec.memory or MEMORY_FAR) + NANNY_MEMORY
+    elif spec.kind in ("local", "threads"):
+        cores = cores or spec.workers or spec.cores or CORES
+        memory = memory or MEMORY + cores * (spec.memory or MEMORY_FAR)
+    elif spec.kind == "serial":
+        memory = memory or MEMORY + MEMORY_FAR
+    return DriverJob(
+        system=system or (spec.kind if spec.traits.queue else "slurm"),
+        tasks=tasks,
+        cores=cores or 1,
+        memory=memory or MEMORY,
+        walltime=walltime or spec.walltime,
+        queue=queue or spec.queue,
+        project=project or spec.project,
+        options=options,
+        prologue=spec.prologue,
+    )
+
+
+def memory_of_workers(job: DriverJob) -> int:
+    """Return the bytes that the driver leaves to workers in its job, all together."""
+    return job.memory - MEMORY
+
+
+def environment_of_driver(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables, of those that are set here, that change what a run does."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if (name.startswith("MIRAR_DASK_") and name != VARIABLE) or name in _PASSED
+    }
 
 
 def driver_script(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -61,7 +62,7 @@ def try_workers(spec: ClusterSpec) -> None:
     """
     from mirar_dask.cluster.job_script import job_script, with_dask_defaults
 
-    _sbatch("--test-only", given=job_script(with_dask_defaults(spec)[0]))
+    _sbatch("--test-only", given=job_script(with_dask_defaults(spec)[0]), whose="worker")
 
 
 def submit_script(script: Path) -> str:
@@ -80,7 +81,7 @@ def submit_script(script: Path) -> str:
             break
         if HOPELESS.search(found.reason):
             end_job(job_id)
-            raise ClusterError(_refusal(found.reason))
+            raise ClusterError(_refusal(found.reason, "driver"))
         if found.reason not in ("", "None"):
             break  # it waits for what it may get
         time.sleep(0.3)
@@ -106,17 +107,23 @@ def end_job(job_id: str) -> None:
         raise ClusterError(f"job {job_id} could not be cancelled ({words}); try again later")
 
 
-def _sbatch(*words: str, given: str | None = None) -> str:
+def _sbatch(*words: str, given: str | None = None, whose: str = "driver") -> str:
     done = _call("sbatch", *words, given=given)
     if done.returncode:
-        raise ClusterError(_refusal(done.stderr or done.stdout))
+        raise ClusterError(_refusal(done.stderr or done.stdout, whose))
     return done.stdout
 
 
-def _refusal(said: str) -> str:
+def _refusal(said: str, whose: str) -> str:
+    """Say in one sentence why the job of the driver, or of a worker, was refused."""
     from mirar_dask.cluster.queues import refusal
 
-    return refusal(said, "slurm").removeprefix("--cluster slurm: ")
+    text = refusal(said.replace("allocation failure: ", ""), "slurm")
+    text = text.replace("--cluster slurm: the job", f"the {whose}'s job")
+    if whose == "worker":
+        return text
+    text = text.replace("mirar-dask cluster show", "mirar-dask submit ... --dry-run")
+    return re.sub(r"--(cores|memory|walltime|queue|project)\b", r"--driver-\1", text)
 
 
 def _call(*command: str, given: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -11,11 +11,12 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from mirar_dask.cluster.squeue import ASK_SECONDS
+from mirar_dask.processors.base.outcome import Record
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ VARIABLE = "MIRAR_DASK_JOB_ENDS"
 """When the job will be ended, in seconds since the epoch; a driver's job sets it."""
 ASK = "ask"
 """Its value where only the queue system knows, because nobody asked for a time."""
+
+STOPPED = "the job's time is nearly over"
+"""Why nothing new is begun."""
 
 
 def margin_of(seconds: float) -> float:
@@ -61,13 +65,17 @@ class TimeLimit:
 
     def stopping(self) -> str | None:
         """Return why nothing new should be begun, once that is so."""
-        return "the job's time is nearly over" if self._near(self.margin) else None
+        return STOPPED if self._near(self.margin) else None
+
+    def cut_short(self, records: Iterable[Record]) -> bool:
+        """Tell by what a run says of itself whether it was stopped before its end."""
+        return any(record.reason == STOPPED for record in records)
 
     def ending(self) -> str | None:
         """Return why all should be ended, once what was under way has had its time."""
         if not self._near(self.margin / 2):
             return None
-        return "the job's time is nearly over, and tasks are still under way"
+        return f"{STOPPED}, and tasks are still under way"
 
     def _near(self, seconds: float) -> bool:
         """Tell whether the end is nearer than that, and was not put off."""

@@ -7,8 +7,10 @@ whose time is nearly over finds in it whether it may be continued.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from mirar_dask.atomic import replacing
 
@@ -34,6 +36,8 @@ class Job:
     """1 for the run that a user submitted, 2 for the one that goes on with it, and so on."""
     most: int = 1
     """Greatest such number."""
+    driver: Mapping[str, Any] = field(default_factory=dict)
+    """What it asks for, so that another like it can be submitted."""
     continues: str = ""
     """The run that it goes on with."""
     continued_by: str = ""

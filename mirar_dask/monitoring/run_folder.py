@@ -33,12 +33,17 @@ def new_run_id(started: datetime) -> str:
     return f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
+def folder_of(night: Path, run_id: str) -> Path:
+    """Return where the folder of a run is, in the night's output folder."""
+    return night / RUNS / run_id
+
+
 def make_run_folder(night: Path, run_id: str) -> Path:
     """Make the folder of a run, which only its owner can read: it holds logs and pixels.
 
     A run that was submitted has one since then, with the job that it is in.
     """
-    folder = night / RUNS / run_id
+    folder = folder_of(night, run_id)
     submitted = (folder / JOB).exists() and not (folder / JOURNAL).exists()
     folder.mkdir(parents=True, mode=0o700, exist_ok=submitted)
     return folder

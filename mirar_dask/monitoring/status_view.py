@@ -149,8 +149,11 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
         yield "tasks", f"{under_way}{lost}; {plural(progress.workers, 'worker')}"
         if progress.dashboard:
             yield "dashboard", progress.dashboard
+    before = (standing.summary or {}).get("continues")
     if len(chain) > 1:
         yield "chain", " > ".join(_link(one, standing) for one in chain)
+    elif before:
+        yield "continues", before
     yield "products", str(standing.output)
     names = [name for name in (SUMMARY, LOG, OUTPUT) if (standing.folder / name).exists()]
     yield "run folder", f"{standing.folder} ({', '.join(names)})" if names else str(standing.folder)
