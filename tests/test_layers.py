@@ -37,7 +37,6 @@ RANKS = {
     "resuming": 5,
     "submit": 5,
     "cancel": 5,
-    "cancel": 5,
     "run": 5,
     "cli": 6,
     "__main__": 6,

@@ -142,8 +142,11 @@ class _Reading:
             if known is None or rank < WORST_FIRST.index(known):
                 self.names[name] = record.status
 
-    def counts(self) -> dict[str, int]:
+    def counts(self, planned: int) -> dict[str, int]:
+        """Count frames by status; before the run knows them, the plan knows how many there are."""
         found = [UNFINISHED if status is None else status.value for status in self.names.values()]
+        if self.state.started is None:
+            found += [UNFINISHED] * max(0, planned - len(found))
         return {name: found.count(name) for name in dict.fromkeys(found)}
 
 
@@ -171,8 +174,9 @@ def read_standing(folder: Path, ask: AskJob | None = None, *, now: float | None 
         sign=sign, job=job, told=told, begun=begun, over=over,
         alive=sign is not None and sign.alive(now), now=now,
     )  # fmt: skip
+    plan = _read_json(folder / run_folder.PLAN)
     times = [sign.beat if sign else None, reading.state.updated]
-    frames = reading.counts()
+    frames = reading.counts((plan or {}).get("frames", 0))
     if over:
         counts = summary["counts"] if summary else reading.state.counts or {}
         frames = {name: n for name, n in counts.items() if n and name != "frames"}
@@ -184,7 +188,7 @@ def read_standing(folder: Path, ask: AskJob | None = None, *, now: float | None 
         frames=frames,
         failures=tuple(reading.failures),
         caveats=tuple(reading.caveats),
-        plan=_read_json(folder / run_folder.PLAN),
+        plan=plan,
         summary=summary,
         sign=sign,
         job=job,
