@@ -140,16 +140,20 @@ def _driver(settings: NightSettings, said: dict[str, Any], workers: int | None) 
 
 def _filled(options: dict[str, Any], driver: DriverJob) -> dict[str, Any]:
     """Say how many workers fit the job, where they are in it: not what its host would hold."""
+    from mirar_dask.cluster.amounts import MIN_MEMORY
     from mirar_dask.cluster.driver_job import memory_of_workers
+    from mirar_dask.monitoring.console import plural
 
-    kind = settings_from(dict(options)).resolve_cluster().spec
-    if kind.kind not in ("local", "threads"):
+    spec = settings_from(dict(options)).resolve_cluster().spec
+    if spec.kind not in ("local", "threads"):
         return options
-    workers = kind.workers or driver.cores
-    memory = kind.memory or memory_of_workers(driver) // workers
-    if memory < (256 << 20):
+    workers = spec.workers or driver.cores
+    room = memory_of_workers(driver)
+    memory = spec.memory or max(room, 0) // workers
+    if memory < MIN_MEMORY or memory * workers > room:
         raise UsageError(
-            f"{workers} workers do not fit the job's {driver.memory / 1e9:.1f} GB; give more "
-            "--driver-memory, or fewer --workers"
+            f"{plural(workers, 'worker')} and the driver do not fit the job's "
+            f"{driver.memory / 1e9:.1f} GB; give more --driver-memory, fewer --workers, or less "
+            "--memory"
         )
     return {**options, "workers": workers, "memory": str(memory)}

@@ -32,7 +32,9 @@ SUBMITTED_BY = {
 CORES = 4
 """Cores of a job that has the workers in it, where nobody said."""
 MEMORY = 2 * 10**9
-"""Bytes for the driver with its scheduler."""
+"""Bytes for a driver with its scheduler, whose workers are elsewhere."""
+BESIDE_WORKERS = 10**9
+"""Bytes for the driver with its scheduler in the job of its workers."""
 _PASSED = {RAW_DATA_DIR_VARIABLE, OUTPUT_DATA_DIR_VARIABLE, MAX_N_CPU_VARIABLE}
 _PASSED |= {"USE_MIRAR_CACHE", "USE_WINTER_CACHE"}
 
@@ -107,10 +109,12 @@ def driver_for(
         tasks, cores = workers + 1, 1
         memory = memory or (spec.memory or MEMORY_FAR) + NANNY_MEMORY
     elif spec.kind in ("local", "threads"):
-        cores = cores or spec.workers or spec.cores or CORES
-        memory = memory or MEMORY + cores * (spec.memory or MEMORY_FAR)
+        each = spec.memory or MEMORY_FAR
+        fitting = (memory - BESIDE_WORKERS) // each if memory else CORES
+        cores = cores or spec.workers or spec.cores or max(1, min(CORES, fitting))
+        memory = memory or BESIDE_WORKERS + cores * each
     elif spec.kind == "serial":
-        memory = memory or MEMORY + MEMORY_FAR
+        memory = memory or BESIDE_WORKERS + MEMORY_FAR
     return DriverJob(
         system=system or (spec.kind if spec.traits.queue else "slurm"),
         tasks=tasks,
@@ -126,7 +130,7 @@ def driver_for(
 
 def memory_of_workers(job: DriverJob) -> int:
     """Return the bytes that the driver leaves to workers in its job, all together."""
-    return job.memory - MEMORY
+    return job.memory - BESIDE_WORKERS
 
 
 def environment_of_driver(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

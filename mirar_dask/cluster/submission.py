@@ -82,8 +82,8 @@ def submit_script(script: Path) -> str:
         if HOPELESS.search(found.reason):
             end_job(job_id)
             raise ClusterError(_refusal(found.reason, "driver"))
-        if found.reason not in ("", "None"):
-            break  # it waits for what it may get
+        if found.reason == "Resources":
+            break  # it was looked at, and waits for what it may get
         time.sleep(0.3)
     return job_id
 
