@@ -61,11 +61,8 @@ def cancel_run(
     ClusterError
         If it does not end.
     """
-    from mirar_dask.monitoring.job_file import chain_of
-    from mirar_dask.monitoring.standing import read_standing
-
     found = False
-    standing = read_standing(chain_of(folder)[-1], ask)
+    standing = _last(folder, ask)
     if standing.folder != folder and not standing.state.over:
         say(f"run {folder.name} goes on as run {standing.run_id}")
     while not standing.state.over:
@@ -75,10 +72,23 @@ def cancel_run(
             return True
         _wait(standing, ask, say, bound)
         # It may have been handed on to another job in that very moment.
-        standing = read_standing(chain_of(folder)[-1], ask)
+        standing = _last(folder, ask)
     if not found:
         say(f"run {standing.run_id} is not under way ({standing.state}); there is nothing to end")
     return found
+
+
+def _last(folder: Path, ask: AskJob) -> Standing:
+    """Return the last of the runs that go on with a run, once it is known."""
+    from mirar_dask.monitoring.job_file import HANDING_ON, chain_of
+    from mirar_dask.monitoring.standing import read_standing
+
+    end = time.monotonic() + KILL_SECONDS
+    while True:
+        standing = read_standing(chain_of(folder)[-1], ask)
+        if standing.job is None or standing.job.ending != HANDING_ON or time.monotonic() > end:
+            return standing
+        time.sleep(LOOK_SECONDS)
 
 
 def _end(standing: Standing, say: Say) -> None:

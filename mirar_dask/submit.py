@@ -144,7 +144,7 @@ def go_on(request: Request, folder: Path) -> str:
         What was done, or why nothing was, in a sentence.
     """
     from mirar_dask.cluster.driver_job import DriverJob
-    from mirar_dask.monitoring.job_file import read_job, write_job
+    from mirar_dask.monitoring.job_file import HANDING_ON, read_job, write_job
 
     job = read_job(folder)
     by_hand = f"'mirar-dask resume {folder}' goes on with it"
@@ -158,6 +158,7 @@ def go_on(request: Request, folder: Path) -> str:
         ending = "ended by the time of its job before anything was finished: more jobs of this "
         then = replace(job, ending=f"{ending}length would not help; {by_hand} in a longer one")
     else:
+        write_job(folder, replace(job, ending=HANDING_ON))
         driver = DriverJob(**{name: _frozen(value) for name, value in job.driver.items()})
         following = replace(job, job_id="", number=job.number + 1, continues=folder.name)
         try:

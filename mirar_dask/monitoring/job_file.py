@@ -16,6 +16,8 @@ from mirar_dask.atomic import replacing
 
 JOB, SCRIPT, OUTPUT = "job.json", "job.sh", "job.out"
 """Files of a run's folder: this description, the job's script, and what the job prints."""
+HANDING_ON = "ended by the time of its job; another one is being submitted"
+"""Why a run was ended, for the moment until it is known what follows."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ class Shell:
     def wait_for(self, run: str, *states: str, seconds: float = 90) -> dict[str, Any]:
         """Wait until a run is in one of these states, and return how it stands."""
         end = time.monotonic() + seconds
-        while (found := self.status(run))["state"] not in states:
+        while (found := self.status(run))["state"] not in states or "being sub" in found["why"]:
             assert time.monotonic() < end, (found, self.printed(run))
             time.sleep(0.5)
         return found
@@ -82,13 +81,34 @@ class Shell:
         return self.out / "slow_night" / self.raw.name
 
 
+@pytest.fixture(scope="session")
+def steady(pipeline: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the slow pipeline, each frame of which is saved as soon as it has been through."""
+    text = Path(pipeline.rpartition(":")[0]).read_text()
+    tells = "    def changes_keys(self):\n        return frozenset()\n\n    def apply_to_image"
+    path = tmp_path_factory.mktemp("steady") / "steady.py"
+    path.write_text(text.replace("    def apply_to_image", tells))
+    return f"{path}:SlowNight"
+
+
 @pytest.fixture
-def shell(slurm: Any, pipeline: str, raw: Path, tmp_path: Path) -> Shell:
+def shell(slurm: Any, steady: str, raw: Path, tmp_path: Path) -> Shell:
     """Return somebody at a login node of a SLURM that is idle."""
-    return Shell(pipeline, raw, tmp_path / "out")
+    return Shell(steady, raw, tmp_path / "out")
 
 
-Fill = Callable[[], list[str]]
+@pytest.fixture(scope="session")
+def oracle(steady: str, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return what the serial engine makes of the night, by configuration."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IN_HASTE", "1")
+        for name in ("default", "slow"):
+            there = Shell(steady, raw, tmp_path_factory.mktemp(name))
+            words = ["--raw", str(raw), "--out", str(there.out), "-c", name]
+            there("run", steady, *words, "--cluster", "serial")
+            found[name] = there.night
+    return found
 
 
 @pytest.fixture
@@ -211,7 +231,8 @@ def test_a_driver_near_the_end_of_its_job_goes_on_in_another(
     shell: Shell, slurm: Any, oracle: dict[str, Path], same_products
 ) -> None:
     """Again and again, until the night is done; the chain is shown from each of its runs."""
-    run = shell.submit(*IN_THE_JOB, "-c", "slow", "--driver-walltime", "1min")
+    alone = ["--workers", "1", "--memory", "400MB"]
+    run = shell.submit(*alone, "-c", "slow", "--driver-walltime", "1min")
     first = shell.wait_for(run, "ended", "interrupted", "dead", seconds=100)
     assert "goes on as run" in first["why"], (first, shell.printed(run))
     last = first
@@ -235,12 +256,13 @@ def test_a_job_that_achieves_nothing_is_not_followed_by_another(
     night = [f"{slow}:SlowNight", "--raw", str(raw), "--out", str(shell.out), "-c", "slow"]
     said = shell("submit", *night, *IN_THE_JOB, "--driver-walltime", "1min").stdout
     run = said.split()[1]
-    masters = shell.wait_for(run, "ended", "interrupted", "dead", seconds=100)
-    while "goes on as run" in masters["why"]:  # the first of them made the masters
-        run = masters["chain"][-1]["run_id"]
-        masters = shell.wait_for(run, "ended", "interrupted", "dead", seconds=100)
-    assert masters["state"] == "interrupted", shell.printed(run)
-    assert "before anything was finished" in masters["why"]
+    found = shell.wait_for(run, "ended", "interrupted", "dead", seconds=100)
+    while "goes on as run" in found["why"]:  # the first of them made the masters
+        run = found["chain"][-1]["run_id"]
+        found = shell.wait_for(run, "ended", "interrupted", "dead", seconds=100)
+    assert found["state"] == "interrupted", shell.printed(run)
+    assert len(found["chain"]) == 2
+    assert "before anything was finished" in found["why"]
     nothing_is_left(shell, slurm)
 
 
