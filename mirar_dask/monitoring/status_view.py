@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirar_dask.monitoring.console import failure_line, plural
@@ -129,6 +130,8 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
     why = f": {standing.why}" if standing.why else ""
     yield "state", f"{standing.state}{why}"
     job, sign = standing.job, standing.sign
+    if standing.state is State.NEVER_BEGAN and (said := _last_words(standing.folder / OUTPUT)):
+        yield "it said", said
     if job and job.job_id and job.title not in standing.why:
         yield "job", job.title
     if standing.state in NEXT and not (job and job.continued_by):
@@ -157,6 +160,15 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
     yield "products", str(standing.output)
     names = [name for name in (SUMMARY, LOG, OUTPUT) if (standing.folder / name).exists()]
     yield "run folder", f"{standing.folder} ({', '.join(names)})" if names else str(standing.folder)
+
+
+def _last_words(path: Path) -> str:
+    """Return the last line that a job printed, if it printed anything."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _link(one: Standing, shown: Standing) -> str:

@@ -227,12 +227,21 @@ def test_a_running_run_is_ended_in_good_order_and_resumed(
     same_products(shell.night, oracle["slow"])
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        ["--workers", "1", "--memory", "400MB"],
+        [*ON_SLURM, *SMALL],
+        ["--cluster", "slurm-runner", "--workers", "1", "--memory", "600MB", "--interface", "lo"],
+    ],
+    ids=["local", "slurm", "slurm-runner"],
+)
 def test_a_driver_near_the_end_of_its_job_goes_on_in_another(
-    shell: Shell, slurm: Any, oracle: dict[str, Path], same_products
+    shell: Shell, slurm: Any, oracle: dict[str, Path], same_products, where: list[str]
 ) -> None:
     """Again and again, until the night is done; the chain is shown from each of its runs."""
-    alone = ["--workers", "1", "--memory", "400MB"]
-    run = shell.submit(*alone, "-c", "slow", "--driver-walltime", "1min")
+    where = ["1" if word == "2" else word for word in where]  # workers: it shall take its time
+    run = shell.submit(*where, "-c", "slow", "--driver-walltime", "1min")
     first = shell.wait_for(run, "ended", "interrupted", "dead", seconds=100)
     assert "goes on as run" in first["why"], (first, shell.printed(run))
     last = first
