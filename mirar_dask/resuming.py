@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -19,16 +18,13 @@ from typing import TYPE_CHECKING, Any
 from mirar_dask.atomic import TEMPORARY_PREFIX, replacing
 from mirar_dask.config import NightSettings
 from mirar_dask.errors import UsageError
+from mirar_dask.monitoring.runs import REQUEST, run_folders
 
 if TYPE_CHECKING:
     from mirar_dask.request import Request
 
 logger = logging.getLogger(__name__)
 
-REQUEST = "request.json"
-"""The file in a run's folder that says what was asked for."""
-LAST = "last"
-"""Stands for the newest run."""
 _SECRET = re.compile("pass|secret|token|credential", re.IGNORECASE)
 _OF_CLUSTER = ("cluster", "workers", "memory", "cluster_settings", "cluster_config")
 
@@ -127,62 +123,6 @@ def override(settings: NightSettings, given: Mapping[str, Any]) -> NightSettings
 
 
 # -- runs of a night --------------------------------------------------------------------------
-
-
-def find_run(
-    text: str, *, out: Path | None, pipeline: str | None = None, night: str | None = None
-) -> Path:
-    """Find the folder of a run.
-
-    Parameters
-    ----------
-    text : str
-        Its path, its name or the beginning of that, or ``last`` for the newest.
-    out : Path
-        Output folder; that of the environment by default.
-    pipeline, night : str, optional
-        Where to look in it; everywhere by default.
-
-    Raises
-    ------
-    UsageError
-        If there is none, or more than one.
-    """
-    given = Path(text).expanduser()
-    if given.is_dir() and ((given / REQUEST).is_file() or given.parent.name == "runs"):
-        return given.absolute()
-    root = Path(out or os.environ.get("OUTPUT_DATA_DIR") or Path.home()).expanduser().absolute()
-    where = f"{root}/{pipeline or '*'}/{night or '*'}/runs"
-    found = sorted(
-        (p for p in root.glob(f"{pipeline or '*'}/{night or '*'}/runs/*") if p.is_dir()), key=begun
-    )
-    if text == LAST:
-        # One that was killed before it wrote down its request had done nothing.
-        found = [path for path in found if (path / REQUEST).is_file()][-1:]
-    exact = [path for path in found if path.name == text]
-    matching = exact or [p for p in found if text == LAST or p.name.startswith(text)]
-    if len(matching) == 1:
-        return matching[0]
-    if not matching:
-        what = "no run" if text == LAST else f"no run {text!r}"
-        raise UsageError(f"there is {what} in {where}; name its output folder with --out")
-    names = ", ".join(path.name for path in matching[:5])
-    raise UsageError(f"{len(matching)} runs in {where} begin with {text!r}: {names}; say more")
-
-
-def begun(folder: Path) -> tuple[str, int]:
-    """Return when a run began, to sort by: the second is in its name."""
-    try:
-        exactly = (folder / REQUEST).stat().st_mtime_ns
-    except OSError:
-        exactly = 0
-    return folder.name[:15], exactly
-
-
-def run_folders(night: Path) -> list[Path]:
-    """Return the folders of all runs of a night (its output folder), the newest first."""
-    folders = [path for path in (night / "runs").glob("*") if path.is_dir()]
-    return sorted(folders, key=begun, reverse=True)
 
 
 def earlier_memos(night: Path, first: Path | None = None) -> list[Path]:

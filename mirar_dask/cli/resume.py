@@ -10,6 +10,7 @@ import click
 from mirar_dask.cli.app import verbosity_option
 from mirar_dask.cli.options import cluster_options, cluster_settings, run_id_option
 from mirar_dask.cli.run import carry_out, check_json_path
+from mirar_dask.cli.run_options import output_folder
 
 
 @click.command(short_help="Go on with a run that crashed, was interrupted or had failures.")
@@ -56,13 +57,14 @@ def resume(
     that depends on it.
     """
     from mirar_dask.config import parse_parameters
-    from mirar_dask.paths import load_env
+    from mirar_dask.monitoring.runs import REQUEST, find_run
     from mirar_dask.request import prepare
-    from mirar_dask.resuming import find_run, override, read_request
+    from mirar_dask.resuming import override, read_request
 
-    load_env()
     check_json_path(json_path)
-    settings = read_request(find_run(run, out=out, pipeline=pipeline, night=night))
+    # One that was killed before it wrote down its request had done nothing.
+    folder = find_run(run, output_folder(out), pipeline=pipeline, night=night, holding=REQUEST)
+    settings = read_request(folder)
     said = cluster_settings(options)
     given = {**options, "parameters": parse_parameters(options["parameters"])}
     settings = override(settings, {**given, "cluster_settings": said})

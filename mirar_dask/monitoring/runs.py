@@ -1,7 +1,11 @@
-"""Finding the folders of runs: all of an output folder, or the one that a user names."""
+"""Finding the folders of runs: all of an output folder, or the one that a user names.
+
+All commands that take a run find it here; `mirar_dask.resuming` looks through those of a night.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from mirar_dask.errors import UsageError
@@ -9,61 +13,95 @@ from mirar_dask.monitoring.run_folder import RUNS
 
 LAST = "last"
 """Names the newest run."""
-_PLACES = (f"{RUNS}/*/", f"*/{RUNS}/*/", f"*/*/{RUNS}/*/")
-"""Where runs are, below a night's folder, a pipeline's, or the output folder."""
+REQUEST = "request.json"
+"""The file in a run's folder that says what was asked for."""
 
 
-def run_folders(out: Path) -> list[Path]:
-    """Return the folders of all runs in an output folder, or in one night of it, newest first."""
-    found = {path for place in _PLACES for path in out.glob(place) if not _hidden(path)}
-    # A run is named after the time at which it began, or was submitted.
-    return sorted(found, key=lambda path: (path.name, str(path)), reverse=True)
+def run_folders(out: Path, *, pipeline: str | None = None, night: str | None = None) -> list[Path]:
+    """Return the folders of all runs in an output folder, or in one night of it, newest first.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder, a pipeline's folder in it, or a night's.
+    pipeline, night : str, optional
+        Where to look in an output folder; everywhere by default.
+    """
+    return sorted(set(_folders(out, pipeline or "*", night or "*")), key=begun, reverse=True)
 
 
-def find_run(name: str | None, out: Path) -> Path:
+def _folders(out: Path, pipeline: str, night: str) -> Iterator[Path]:
+    if (out / RUNS).is_dir():
+        places = [f"{RUNS}/*"]  # a night, whose other folders hold thousands of products
+    else:
+        places = [f"{pipeline}/{night}/{RUNS}/*"]
+        if pipeline == "*":
+            places.append(f"{night}/{RUNS}/*")
+    for place in places:
+        yield from (path for path in out.glob(place) if path.is_dir())
+
+
+def begun(folder: Path) -> tuple[str, int]:
+    """Return when a run began, to sort by: the second is in its name."""
+    try:
+        exactly = (folder / REQUEST).stat().st_mtime_ns
+    except OSError:
+        exactly = 0
+    return folder.name[:15], exactly
+
+
+def find_run(
+    name: str,
+    out: Path,
+    *,
+    pipeline: str | None = None,
+    night: str | None = None,
+    holding: str = "",
+) -> Path:
     """Return the folder of the run that a user names.
 
     Parameters
     ----------
-    name : str or None
-        The path of a run's folder, a run's name, the beginning of one, or ``last``; None is the
-        last one.
+    name : str
+        The path of a run's folder, a run's name, the beginning of one, or ``last``.
     out : Path
-        Output folder, or the folder of one night in it.
+        Where to look: an output folder, or that of one night in it.
+    pipeline, night : str, optional
+        Where to look in an output folder; everywhere by default.
+    holding : str
+        File that the folder of the last run must hold.
 
     Raises
     ------
     UsageError
         If there is no such run, or there are several.
     """
-    if name and "/" in name.rstrip("/"):
-        path = Path(name).expanduser().absolute()
-        if path.is_dir() and path.parent.name == RUNS:
-            return path
+    path = Path(name).expanduser().absolute()
+    if path.is_dir() and path.parent.name == RUNS:
+        return path
+    if "/" in name.rstrip("/"):
         raise UsageError(
             f"{name} is not the folder of a run; expected OUT/PIPELINE/NIGHT/{RUNS}/RUN"
         )
-    folders = run_folders(out)
-    if not folders:
-        raise UsageError(f"there is no run in {out}; name the output folder of one with --out DIR")
-    name = (name or LAST).rstrip("/")
+    name = name.rstrip("/")
+    folders = run_folders(out, pipeline=pipeline, night=night)
     if name == LAST:
-        return folders[0]
-    found = [path for path in folders if path.name == name]
-    found = found or [path for path in folders if path.name.startswith(name)]
+        found = [folder for folder in folders if (folder / holding).exists()][:1]
+    else:
+        found = [folder for folder in folders if folder.name == name]
+        found = found or [folder for folder in folders if folder.name.startswith(name)]
     if len(found) == 1:
         return found[0]
     if not found:
+        what = "no run" if name == LAST else f"no run {name!r}"
         raise UsageError(
-            f"there is no run {name} in {out}; 'mirar-dask runs --out {out}' lists those that are"
+            f"there is {what} in {out}; name its output folder with --out ('mirar-dask runs' "
+            "lists the runs of one)"
         )
-    names = ", ".join(path.name for path in found[:4]) + (", ..." if len(found) > 4 else "")
-    if len({path.name for path in found}) == 1:
-        names = ", ".join(str(path) for path in found[:4])
+    same_name = len({folder.name for folder in found}) == 1
+    names = [str(folder) if same_name else folder.name for folder in found[:4]]
+    more = ", ..." if len(found) > 4 else ""
     raise UsageError(
-        f"{len(found)} runs begin with {name} ({names}); write more of it, or its path"
+        f"{len(found)} runs in {out} begin with {name!r} ({', '.join(names)}{more}); say more, or "
+        "give its path"
     )
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")

@@ -88,4 +88,4 @@ def test_an_unknown_run_is_answered_by_one_sentence(command, reduced: Path) -> N
     """Exit code 2."""
     said = command("status", "2027", "--out", reduced)
     assert (said.code, said.err.count("\n")) == (2, 1)
-    assert "there is no run 2027" in said.err
+    assert "there is no run '2027'" in said.err
