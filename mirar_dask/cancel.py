@@ -125,7 +125,8 @@ def _wait(standing: Standing, ask: AskJob, say: Say, bound: float) -> None:
 
     job, run = standing.job, f"run {standing.run_id}"
     if _over_within(standing, ask, bound):
-        say(f"{run} is over; what was finished is in {standing.output}")
+        kept = f"; what was finished is in {standing.output}" if standing.progress.started else ""
+        say(f"{run} is over{kept}")
         return
     if job is None or not _here(job):
         pid = f"process {standing.sign.pid} on {standing.sign.host}" if standing.sign else "it"

@@ -7,6 +7,7 @@ index into the run's list of steps, which every worker gets once.
 from __future__ import annotations
 
 import math
+import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -307,6 +308,8 @@ class RunStarted:
     workers: int = 1
     """Tasks that can run at once, as the run begins."""
     dashboard: str | None = None
+    host: str = field(default_factory=socket.gethostname)
+    """Where the driver is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,13 +41,13 @@ def _folders(out: Path, pipeline: str, night: str) -> Iterator[Path]:
         yield from (path for path in out.glob(place) if path.is_dir())
 
 
-def begun(folder: Path) -> tuple[str, int]:
+def begun(folder: Path) -> tuple[str, int, str]:
     """Return when a run began, to sort by: the second is in its name."""
     try:
         exactly = (folder / REQUEST).stat().st_mtime_ns
     except OSError:
         exactly = 0
-    return folder.name[:15], exactly
+    return folder.name[:15], exactly, folder.name
 
 
 def find_run(

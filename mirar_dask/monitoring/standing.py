@@ -106,6 +106,11 @@ class Standing:
         return None if began is None else datetime.fromtimestamp(began, UTC)
 
     @property
+    def host(self) -> str:
+        """Where its driver is, or was; empty before it began."""
+        return self.sign.host if self.sign else self.progress.host
+
+    @property
     def number_of_frames(self) -> int:
         """Raw frames of the night, as far as they are known."""
         return sum(self.frames.values())
@@ -239,6 +244,8 @@ def decide(
         return State.INTERRUPTED, job.ending if job else ""
     if job is None or not job.job_id:
         return State.NEVER_BEGAN, "it was not submitted" if job else "nothing was done"
+    if told is None and job.ending:
+        return State.NEVER_BEGAN, job.ending
     if told is None:
         return State.QUEUED, f"{job.title}; the queue system cannot be asked here"
     state, reason = told

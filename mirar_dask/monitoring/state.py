@@ -72,6 +72,8 @@ class RunState:
     workers: int = 0
     """Tasks that can run at once now."""
     dashboard: str | None = None
+    host: str = ""
+    """Where the driver is, or was."""
     steps: Mapping[str, StepState] = field(default_factory=dict)
     """By name of the step, in the order of the steps."""
     in_flight: Mapping[int, TaskSubmitted] = field(default_factory=dict)
@@ -125,6 +127,7 @@ def fold(state: RunState, event: Event) -> RunState:
                 n_frames=len(event.frames),
                 workers=event.workers,
                 dashboard=event.dashboard,
+                host=event.host,
                 # What was said of a step before (its frames were opened) stays said.
                 steps={n: state.steps.get(n, StepState()) for n in (*event.steps, *state.steps)},
                 in_flight={},

@@ -48,7 +48,7 @@ def status_view(standing: Standing, chain: Sequence[Standing] = ()) -> list[Rend
     parts: list[RenderableType] = [Text(f"run {standing.run_id}: {standing.night}", "bold"), head]
     rows = step_rows(standing.progress, standing.plan)
     if rows:
-        parts += [Text(), _table(rows, over=standing.state.over)]
+        parts += [Text(), _table(rows, standing.state)]
     if standing.failures:
         parts.append(Text())
         shown = standing.failures[:SHOWN]
@@ -65,7 +65,7 @@ def status_json(standing: Standing, chain: Sequence[Standing] = ()) -> dict[str,
     return {
         **line_json(standing),
         "why": standing.why,
-        "host": sign.host if sign else None,
+        "host": standing.host or None,
         "process": sign.pid if sign else None,
         "last_sign_of_life": _iso(standing.seen),
         "job": None if job is None else {"system": job.system, "id": job.job_id},
@@ -129,15 +129,17 @@ def frames_line(standing: Standing) -> str:
 def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str, str]]:
     why = f": {standing.why}" if standing.why else ""
     yield "state", f"{standing.state}{why}"
-    job, sign = standing.job, standing.sign
+    job = standing.job
     if standing.state is State.NEVER_BEGAN and (said := _last_words(standing.folder / OUTPUT)):
         yield "it said", said
     if job and job.job_id and job.title not in standing.why:
         yield "job", job.title
     if standing.state in NEXT and not (job and job.continued_by):
         yield "next", NEXT[standing.state].format(run=standing.folder)
-    if sign:
-        yield "host", sign.host
+    if standing.host:
+        yield "host", standing.host
+    if job and job.submitted:
+        yield "submitted", f"{_when(datetime.fromisoformat(job.submitted))} on {job.host}"
     if standing.started:
         yield "started", _when(standing.started)
     if standing.seen is not None and not standing.state.over:
@@ -175,12 +177,13 @@ def _link(one: Standing, shown: Standing) -> str:
     return f"{'this' if one.folder == shown.folder else one.run_id} ({one.state})"
 
 
-def _table(rows: Sequence[StepRow], *, over: bool) -> RenderableType:
+def _table(rows: Sequence[StepRow], state: State) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
     # What no product needed is not done: nobody subtracts the bias from a bias frame.
-    headings = ["expected", "left out" if over else "waiting", "ready", "running", "succeeded"]
+    rest = "left out" if state is State.ENDED else "not done" if state.over else "waiting"
+    headings = ["expected", rest, "ready", "running", "succeeded"]
     headings += ["failed", "blocked", "skipped", "lost"]
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("step", no_wrap=True)
@@ -188,7 +191,7 @@ def _table(rows: Sequence[StepRow], *, over: bool) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         figures: list[int | None] = [row.expected, row.waiting]
-        running = [0, 0] if over else [row.ready, row.running]
+        running = [0, 0] if state.over else [row.ready, row.running]
         figures += [*running, row.succeeded, row.failed, row.blocked, row.skipped, row.lost]
         texts = ["?" if n is None else str(n or ".") for n in figures]
         bad = row.failed or row.blocked or row.lost

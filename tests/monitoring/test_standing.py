@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def sign(**changes: object) -> Sign:
         ({}, State.NEVER_BEGAN, "nothing was done"),
         ({"job": Job(system="slurm")}, State.NEVER_BEGAN, "not submitted"),
         ({"job": JOB}, State.QUEUED, "cannot be asked here"),
+        ({"job": replace(JOB, ending="cancelled")}, State.NEVER_BEGAN, "cancelled"),
         ({"job": JOB, "told": ("PENDING", "Resources")}, State.QUEUED, "waits for: Resources"),
         ({"job": JOB, "told": ("RUNNING", "None")}, State.STARTING, "job 7 of slurm"),
         ({"job": JOB, "told": ("", "")}, State.NEVER_BEGAN, "see what it printed"),
@@ -105,6 +107,7 @@ def test_a_run_under_way_says_what_became_of_its_frames_so_far(
         assert frames_line(found) == "3 (2 unfinished, 1 failed)"
         assert [record.names for record in found.failures] == [("b.fits",)]
         assert found.progress == fold_all(events[:9])
+        assert found.host == socket.gethostname()
 
 
 def test_a_run_that_ended_before_its_summary_was_written_has_ended(
@@ -120,7 +123,9 @@ def test_a_run_without_a_sign_or_an_end_was_interrupted(
     events: list[Event], tmp_path: Path
 ) -> None:
     """Ctrl-C takes the sign away and writes no end."""
-    assert read_standing(write_run(tmp_path, "r", events[:9])).state is State.INTERRUPTED
+    found = read_standing(write_run(tmp_path, "r", events[:9]))
+    assert found.state is State.INTERRUPTED
+    assert found.host == socket.gethostname()
 
 
 def test_a_run_whose_process_is_gone_is_dead(events: list[Event], tmp_path: Path) -> None:
