@@ -17,7 +17,7 @@ from mirar_dask.monitoring.account import Account
 from mirar_dask.monitoring.console import plural
 from mirar_dask.monitoring.standing import Standing
 from mirar_dask.monitoring.state import FAILURES
-from mirar_dask.monitoring.status_view import frames_line, line_json
+from mirar_dask.monitoring.status_view import FORMAT, frames_line, line_json
 from mirar_dask.processors.base.outcome import Record
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class OutcomeReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as values that JSON knows."""
         return {
+            "format": FORMAT,
             **line_json(self.standing),
             "products": {kind: [str(p) for p in paths] for kind, paths in self.products.items()},
             "failures": {

@@ -17,6 +17,8 @@ from mirar_dask.monitoring.step_table import StepRow, step_rows
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+FORMAT = 1
+"""Version of the JSON descriptions of a run: `docs/summary.md`."""
 SHOWN = 10
 """Failures that `status` lists; `report` lists all."""
 NEXT = {
@@ -63,6 +65,7 @@ def status_json(standing: Standing, chain: Sequence[Standing] = ()) -> dict[str,
     """Return how a run stands as values that JSON knows."""
     sign, job = standing.sign, standing.job
     return {
+        "format": FORMAT,
         **line_json(standing),
         "why": standing.why,
         "host": standing.host or None,

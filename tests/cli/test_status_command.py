@@ -28,6 +28,9 @@ def test_status_of_a_run_that_ended_has_the_counts_of_its_summary(command, reduc
     status = json.loads(said.out)
     summary = json.loads(Path(status["folders"]["run"], "summary.json").read_text())
     assert status["state"] == "ended"
+    described = (Path(__file__).parents[2] / "docs" / "summary.md").read_text()
+    described = described.partition("# How a run stands")[2]
+    assert [name for name in status if f"`{name}`" not in described] == []
     assert sum(status["frames"].values()) == summary["counts"]["frames"]
     assert [f["reason"] for f in status["failures"]] == [f["reason"] for f in summary["failures"]]
     save = next(row for row in status["steps"] if row["step"] == "save")

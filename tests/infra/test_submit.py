@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mirar_dask.cancel import cancel_run
+from mirar_dask.cli.run_options import ask_job
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
 
@@ -254,6 +258,19 @@ def test_a_driver_near_the_end_of_its_job_goes_on_in_another(
     assert last["frames"]["skipped"] > 0
     same_products(shell.night, oracle["slow"])
     nothing_is_left(shell, slurm)
+
+
+def test_a_driver_that_does_not_end_is_ended_with_its_job(shell: Shell, slurm: Any) -> None:
+    """After a while; the command says so."""
+    run = shell.submit(*IN_THE_JOB, "-c", "slow")
+    found = shell.wait_for(run, "running")
+    os.kill(found["process"], signal.SIGSTOP)
+    said: list[str] = []
+    assert cancel_run(shell.folder(run), ask_job, say=said.append, bound=3.0)
+    assert f"run {run} did not end within 3 s: job {found['job']['id']} of slurm is ended" in said
+    assert said[-1] == f"run {run} is over"
+    assert shell.status(run)["state"] in ("dead", "interrupted")
+    assert slurm.jobs() == []
 
 
 def test_a_job_that_achieves_nothing_is_not_followed_by_another(
