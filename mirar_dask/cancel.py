@@ -80,7 +80,8 @@ def cancel_run(
 
 def _last(folder: Path, ask: AskJob) -> Standing:
     """Return the last of the runs that go on with a run, once it is known."""
-    from mirar_dask.monitoring.job_file import HANDING_ON, chain_of
+    from mirar_dask.monitoring.chain import chain_of
+    from mirar_dask.monitoring.job_file import HANDING_ON
     from mirar_dask.monitoring.standing import read_standing
 
     end = time.monotonic() + KILL_SECONDS

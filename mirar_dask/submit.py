@@ -164,7 +164,7 @@ def go_on(request: Request, folder: Path) -> str:
         try:
             place, made = _submit(request, None, ["resume", str(folder)], driver, following)
             ending = f"ended by the time of its job; goes on as run {place.name}, {made.title}"
-            then = replace(job, ending=ending, continued_by=place.name)
+            then = replace(job, ending=ending)
         except (ClusterError, UsageError) as error:
             ending = f"ended by the time of its job; no other was submitted ({error})"
             then = replace(job, ending=f"{ending}; {by_hand}")

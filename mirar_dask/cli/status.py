@@ -30,8 +30,8 @@ def status(run: str, out: Path | None, as_json: bool, verbosity: int) -> None:
     RUN is a run's name, the beginning of one, or the path of a run's folder; without it the newest
     run is shown. Nothing but the run's folder is needed, wherever it is seen.
     """
+    from mirar_dask.monitoring.chain import chain_of
     from mirar_dask.monitoring.console import make_console
-    from mirar_dask.monitoring.job_file import chain_of
     from mirar_dask.monitoring.standing import read_standing
     from mirar_dask.monitoring.status_view import status_json, status_view
 

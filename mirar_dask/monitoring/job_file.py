@@ -42,8 +42,6 @@ class Job:
     """What it asks for, so that another like it can be submitted."""
     continues: str = ""
     """The run that it goes on with."""
-    continued_by: str = ""
-    """The run that goes on with it."""
     ending: str = ""
     """Why the run was ended before the night was, if so, and what follows, in a sentence."""
 
@@ -67,23 +65,3 @@ def write_job(folder: Path, job: Job) -> None:
     """Write the job of the run with this folder, whole or not at all."""
     with replacing(folder / JOB) as temporary:
         temporary.write_text(json.dumps(asdict(job), indent=1) + "\n", encoding="utf-8")
-
-
-def chain_of(folder: Path) -> list[Path]:
-    """Return the folders of the runs that go on with one another, in their order.
-
-    Parameters
-    ----------
-    folder : Path
-        Of one of them.
-    """
-    chain = [folder]
-    for forward in (False, True):
-        at = folder
-        while (job := read_job(at)) is not None:
-            name = job.continued_by if forward else job.continues
-            at = folder.parent / name
-            if not name or at in chain or not at.is_dir():
-                break
-            chain.insert(len(chain) if forward else 0, at)
-    return chain

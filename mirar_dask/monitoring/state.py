@@ -206,14 +206,13 @@ def _with_record(state: RunState, record: Record) -> RunState:
             failures=(*state.failures, record)[-KEPT_FAILURES:],
             n_failures=state.n_failures + 1,
         )
-    elif record.status is Status.SKIPPED:
-        at = replace(at, skipped=at.skipped + n)
     elif record.status is Status.SET_ASIDE:
         at = replace(at, set_aside=at.set_aside + n)
     elif record.status is Status.CAVEATS:
         at = replace(at, caveats=at.caveats + n)
         state = replace(state, n_caveats=state.n_caveats + 1)
     elif record.status is Status.SKIPPED:
+        at = replace(at, skipped=at.skipped + n)
         state = replace(state, n_skipped=state.n_skipped + 1)
     if record.step == PLAN_STEP:
         return state

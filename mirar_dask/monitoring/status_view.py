@@ -137,7 +137,7 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
         yield "it said", said
     if job and job.job_id and job.title not in standing.why:
         yield "job", job.title
-    if standing.state in NEXT and not (job and job.continued_by):
+    if standing.state in NEXT and standing.folder == (chain or [standing])[-1].folder:
         yield "next", NEXT[standing.state].format(run=standing.folder)
     if standing.host:
         yield "host", standing.host
@@ -157,11 +157,8 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
         yield "tasks", f"{under_way}{lost}; {plural(progress.workers, 'worker')}"
         if progress.dashboard:
             yield "dashboard", progress.dashboard
-    before = (standing.summary or {}).get("continues")
     if len(chain) > 1:
         yield "chain", " > ".join(_link(one, standing) for one in chain)
-    elif before:
-        yield "continues", before
     yield "products", str(standing.output)
     names = [name for name in (SUMMARY, LOG, OUTPUT) if (standing.folder / name).exists()]
     yield "run folder", f"{standing.folder} ({', '.join(names)})" if names else str(standing.folder)

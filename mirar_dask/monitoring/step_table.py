@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mirar_dask.engine.types import TaskSubmitted
@@ -44,14 +44,31 @@ def step_rows(state: RunState, plan: Mapping[str, Any] | None) -> list[StepRow]:
     """
     planned = {step["name"]: step for step in (plan or {}).get("steps", ())}
     ready = _ready(state.in_flight.values(), state.workers)
-    rows = []
+    rows: list[StepRow] = []
     for name in {**dict.fromkeys(planned), **dict.fromkeys(state.steps)}:
         quiet = planned.get(name, {}).get("form") in WITHOUT_TASKS
         expected = 0 if quiet else planned.get(name, {}).get("images")
         row = _row(name, state, expected, ready.get(name, 0))
         if not quiet or row.failed or row.blocked or row.lost or row.skipped:
             rows.append(row)
-    return rows
+    return _passed_before(rows)
+
+
+def _passed_before(rows: list[StepRow]) -> list[StepRow]:
+    """Count images that were skipped behind a step as skipped in it too.
+
+    A run notes them once, at the last of the steps that an earlier run had taken them through.
+    """
+    found, behind = [], 0
+    for row in reversed(rows):
+        behind = row.skipped or behind
+        more = min(behind, row.waiting or 0) if not row.skipped else 0
+        found.append(replace(row, skipped=row.skipped + more, waiting=_less(row.waiting, more)))
+    return found[::-1]
+
+
+def _less(number: int | None, by: int) -> int | None:
+    return None if number is None else number - by
 
 
 def _row(name: str, state: RunState, expected: int | None, ready: int) -> StepRow:

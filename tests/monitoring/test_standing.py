@@ -13,8 +13,9 @@ import pytest
 
 from mirar_dask.engine.journal import Journal, read_events
 from mirar_dask.engine.types import Event
+from mirar_dask.monitoring.chain import chain_of
 from mirar_dask.monitoring.heartbeat import ALIVE, Sign, beating
-from mirar_dask.monitoring.job_file import Job, chain_of, read_job, write_job
+from mirar_dask.monitoring.job_file import Job, read_job, write_job
 from mirar_dask.monitoring.standing import State, decide, read_standing
 from mirar_dask.monitoring.state import fold_all
 from mirar_dask.monitoring.status_view import frames_line
@@ -154,12 +155,22 @@ def test_the_queue_system_is_asked_about_a_run_that_has_a_job(tmp_path: Path) ->
 
 
 def test_a_chain_of_runs_is_found_from_each_of_them(tmp_path: Path) -> None:
-    """In the order in which they went on with one another."""
-    folders = [tmp_path / "runs" / name for name in ("a", "b", "c")]
-    for number, folder in enumerate(folders):
+    """In the order in which they went on with one another, by a job or by hand."""
+    a, b, c, other = (tmp_path / "runs" / name for name in ("a", "b", "c", "other"))
+    for folder in (a, b, c, other):
         folder.mkdir(parents=True)
-        before, after = ("", "a", "b")[number], ("b", "c", "")[number]
-        write_job(folder, Job(system="slurm", continues=before, continued_by=after))
-    assert all(chain_of(folder) == folders for folder in folders)
-    assert read_job(tmp_path) is None
-    assert chain_of(tmp_path) == [tmp_path]
+    write_job(a, Job(system="slurm"))
+    write_job(b, Job(system="slurm", continues="a"))
+    (c / "request.json").write_text('{"continues": "b"}')
+    assert all(chain_of(folder) == [a, b, c] for folder in (a, b, c))
+    assert read_job(other) is None
+    assert chain_of(other) == [other]
+
+
+def test_runs_that_name_each_other_are_no_endless_chain(tmp_path: Path) -> None:
+    """Somebody may have copied a folder."""
+    a, b = (tmp_path / "runs" / name for name in ("a", "b"))
+    for folder, before in ((a, "b"), (b, "a")):
+        folder.mkdir(parents=True)
+        write_job(folder, Job(system="slurm", continues=before))
+    assert {path.name for path in chain_of(a)} == {"a", "b"}

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from mirar_dask.engine.types import Event, RunStarted, TaskFinished, TaskSubmitted
+from mirar_dask.engine.types import (
+    Event,
+    RecordAdded,
+    RunStarted,
+    TaskFinished,
+    TaskSubmitted,
+)
 from mirar_dask.monitoring.state import fold_all
 from mirar_dask.monitoring.step_table import StepRow, step_rows
+from mirar_dask.processors.base.outcome import Record, Status
 
 PLAN: dict[str, Any] = {
     "steps": [
@@ -70,3 +77,10 @@ def test_a_master_that_is_made_is_no_image_that_passed() -> None:
         ]
     )
     assert (state.steps["bias"].done, state.steps["bias"].seconds) == (0, 1.0)
+
+
+def test_images_that_were_done_before_were_through_the_steps_before_too() -> None:
+    """A run notes them once, at the last step that an earlier run had done."""
+    done = Record(("a", "b"), Status.SKIPPED, "flat", "done before")
+    found = rows([RunStarted("r", 0.0, ("bias", "flat"), ("a", "b", "c")), RecordAdded(done, 1.0)])
+    assert [(row.skipped, row.waiting) for row in found.values()] == [(2, 1), (2, 1), (0, None)]
