@@ -144,10 +144,13 @@ def go_on(request: Request, folder: Path) -> str:
         What was done, or why nothing was, in a sentence.
     """
     from mirar_dask.cluster.driver_job import DriverJob
+    from mirar_dask.monitoring.cancellation import end_wished
     from mirar_dask.monitoring.job_file import HANDING_ON, read_job, write_job
 
     job = read_job(folder)
     by_hand = f"'mirar-dask resume {folder}' goes on with it"
+    if (who := end_wished(folder)) is not None:
+        return who
     if job is None or not job.driver:
         return f"the time of its job ended this run; {by_hand}"
     then: Job = job

@@ -71,7 +71,7 @@ def runs(out: Path | None, number: int, as_json: bool, verbosity: int) -> None:
 
     folder = output_folder(out)
     folders = run_folders(folder)
-    standings = [read_standing(path, ask_job) for path in folders[:number]]
+    standings = [read_standing(path, ask_job, glance=True) for path in folders[:number]]
     if as_json:
         click.echo(json.dumps([line_json(one) for one in standings], indent=1))
         return

@@ -155,7 +155,9 @@ class _Reading:
         return {name: found.count(name) for name in dict.fromkeys(found)}
 
 
-def read_standing(folder: Path, ask: AskJob | None = None, *, now: float | None = None) -> Standing:
+def read_standing(
+    folder: Path, ask: AskJob | None = None, *, now: float | None = None, glance: bool = False
+) -> Standing:
     """Read how a run stands.
 
     Parameters
@@ -166,13 +168,18 @@ def read_standing(folder: Path, ask: AskJob | None = None, *, now: float | None 
         Asks the queue system about the job of a run that is, or seems to be, in one.
     now : float, optional
         Seconds since the epoch; the time of the call by default.
+    glance : bool
+        Do not read the journal, which may be long, of a run whose summary tells enough for a line.
     """
     now = time.time() if now is None else now
     sign, job = read_sign(folder), read_job(folder)
     journal = folder / run_folder.JOURNAL
     begun = journal.exists()
-    reading = _Reading().take(read_events(journal) if begun else ())
     summary = _read_json(folder / run_folder.SUMMARY)
+    enough = glance and summary is not None
+    reading = _Reading().take(read_events(journal) if begun and not enough else ())
+    if summary is not None and enough:
+        reading.failures = [_failure(entry) for entry in summary["failures"]]
     over = summary is not None or (sign is None and reading.state.ended)
     told = ask(job) if ask and job and job.job_id and not over else None
     state, why = decide(
@@ -199,6 +206,12 @@ def read_standing(folder: Path, ask: AskJob | None = None, *, now: float | None 
         job=job,
         seen=max((moment for moment in times if moment is not None), default=None),
     )
+
+
+def _failure(entry: dict[str, Any]) -> Record:
+    """Make a record of what a summary says of a failure."""
+    names, status = tuple(entry["frames"]), Status(entry["status"])
+    return Record(names, status, entry["step"], entry["reason"])
 
 
 def decide(

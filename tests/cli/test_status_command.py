@@ -44,6 +44,8 @@ def test_runs_are_listed_with_state_and_counts(command, reduced: Path) -> None:
     """A line each; of a folder without runs it is said that there are none."""
     (line,) = json.loads(command("runs", "--out", reduced, "--json").out)
     assert (line["pipeline"], line["night"], line["state"]) == ("imager", "bad", "ended")
+    status = json.loads(command("status", "--out", reduced, "--json").out)
+    assert line == {name: status[name] for name in line}
     shown = command("runs", "--out", reduced).out
     assert line["run_id"] in shown
     assert "2 succeeded" in shown
