@@ -116,7 +116,7 @@ def _sbatch(*words: str, given: str | None = None, whose: str = "driver") -> str
 
 def _refusal(said: str, whose: str) -> str:
     """Say in one sentence why the job of the driver, or of a worker, was refused."""
-    from mirar_dask.cluster.queues import refusal
+    from mirar_dask.cluster.prospects import refusal
 
     text = refusal(said.replace("allocation failure: ", ""), "slurm")
     text = text.replace("--cluster slurm: the job", f"the {whose}'s job")
