@@ -62,7 +62,7 @@ def submit_request(
     """
     from mirar_dask.cluster.submission import need_sbatch, try_script, try_workers
     from mirar_dask.monitoring.job_file import Job
-    from mirar_dask.run import plan_request
+    from mirar_dask.run import cluster_for, plan_request
 
     if driver.system != "slurm":
         raise UsageError(
@@ -76,7 +76,7 @@ def submit_request(
         script.write_text(_script(driver, [*words, "--run-id", "RUN"], Path(place)))
         try_script(script)
     if request.cluster.kind == "slurm":
-        try_workers(request.cluster)
+        try_workers(cluster_for(request, plan))
     job = Job(system=driver.system, steps=driver.tasks > 1, most=most, driver=asdict(driver))
     return _submit(request, plan, words, driver, job)
 
