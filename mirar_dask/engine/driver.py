@@ -19,7 +19,7 @@ from typing import Any
 from distributed import Client
 
 from mirar_dask.data import Dataset
-from mirar_dask.data.cache import use_place
+from mirar_dask.data.cache import new_key, use_place
 from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine import memory
 from mirar_dask.engine.bench import Bench, use_bench
@@ -122,7 +122,7 @@ class _Run:
     def __post_init__(self) -> None:
         # Unique even where the caller gives every run one name: a plugin of a name that a worker
         # knows would silently keep its old steps.
-        self.key = f"{self.settings.run_id}-{self.place.cache.key or id(self)}"
+        self.key = f"{self.settings.run_id}-{self.place.cache.key or new_key()}"
         self.flights = Flights(self.client, self.key, self.workers)
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:

@@ -16,7 +16,8 @@ LONGEST_SECONDS = 5.0
 UNKNOWN_IMAGES = 5
 """So many go into one of many tasks while nobody knows how long one takes."""
 SOONER = 8
-"""What a whole batch waits for is divided so much finer, that it is not begun last."""
+"""What a whole batch waits for is divided so much finer, so that nothing long is begun last; but
+into tasks of a second, where there is so much to do."""
 PATIENCE = 2.0
 """A task that lasts so many times longer than it should gives back what it has not begun."""
 TASKS_A_SECOND = 50
@@ -97,13 +98,15 @@ class Packing:
             if self.crowded:
                 each = max(each, self.wanted_seconds / UNKNOWN_IMAGES)
         by_time = max(1, round(self.wanted_seconds / max(each, 1e-6)))
+        half = math.ceil(waiting / (2 * self.slots))
         if not self.crowded:
-            takers = 2 * self.slots
+            share = half
         elif awaited:
-            takers = SOONER * self.slots
+            a_second = min(half, round(self.seconds / max(each, 1e-6)))
+            share = max(a_second, math.ceil(waiting / (SOONER * self.slots)))
         else:
-            takers = self.free or self.slots
-        return max(1, min(by_time, math.ceil(waiting / takers)))
+            share = math.ceil(waiting / (self.free or self.slots))
+        return max(1, min(by_time, share))
 
     def bands(self, rows: int, nbytes: int, busy: int = 0) -> list[int]:
         """Choose the edges of the bands of rows in which the frames of a master are combined.

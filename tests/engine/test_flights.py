@@ -7,8 +7,11 @@ import pytest
 from astropy.io.fits import Header
 
 from mirar_dask.data import Dataset, Image, ImageBatch
-from mirar_dask.engine import Engine, flights
+from mirar_dask.engine import Engine, driver, flights
+from mirar_dask.engine.driver import DaskEngine
+from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.types import RunSettings
+from mirar_dask.engine.workers import Workers
 from mirar_dask.testing.engine_contract import Doubles, configured
 
 
@@ -35,3 +38,16 @@ def test_outcomes_that_went_astray_are_fetched(
     monkeypatch.setattr(flights.Flights, "_receive", lambda self, event: None)
     monkeypatch.setattr(flights, "ASTRAY_SECONDS", 0.0)
     assert _run(threads) == [0, 2, 4, 6, 8]
+
+
+def test_no_two_runs_have_tasks_of_one_key(
+    threads: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask would give the second the results of the first and do nothing; with no cache too."""
+    monkeypatch.setenv("USE_WINTER_CACHE", "false")
+    assert isinstance(threads, DaskEngine)
+    keys, workers = set(), Workers(threads.client)
+    for _ in range(20):  # each is gone before the next is made, so that their addresses repeat
+        with RunPlace(RunSettings()) as place:
+            keys.add(driver._Run(threads.client, RunSettings(), place, workers).key)
+    assert len(keys) == 20
