@@ -107,7 +107,7 @@ def engine_master(
     """Have a master bias made: seconds, peak of a worker, and the master as it was saved."""
     from mirar_dask.data import Dataset, ImageBatch
     from mirar_dask.engine import RunSettings
-    from mirar_dask.engine.types import TaskFinished
+    from mirar_dask.engine.events import TaskFinished
     from mirar_dask.io import open_fits
     from mirar_dask.paths import Roots
     from mirar_dask.pipelines.base_pipeline import name_steps

@@ -239,7 +239,8 @@ def cluster(workers: int) -> Iterator[Any]:
 
 def reduce(engine: Any, night: Night, way: str) -> tuple[float, float]:
     """Run one night; return the seconds of its reduction, and those that the rest took."""
-    from mirar_dask.engine.types import RunSettings, RunStarted, TaskFinished
+    from mirar_dask.engine.events import RunStarted, TaskFinished
+    from mirar_dask.engine.types import RunSettings
 
     times: list[float] = []
 

@@ -22,9 +22,10 @@ from mirar_dask.request import NightOptions, Request, request_night
 if TYPE_CHECKING:
     from mirar_dask.cluster import ClusterSpec
     from mirar_dask.cluster.time_limit import TimeLimit
+    from mirar_dask.engine.events import Event, Listener
     from mirar_dask.engine.memo import Memo
     from mirar_dask.engine.plan import Plan
-    from mirar_dask.engine.types import Engine, Event, Listener, RunResult, RunSettings
+    from mirar_dask.engine.types import Engine, RunResult, RunSettings
     from mirar_dask.errors import ErrorStack
     from mirar_dask.monitoring.account import Account
     from mirar_dask.monitoring.cancellation import Ending

@@ -177,8 +177,8 @@ def go_on(request: Request, folder: Path) -> str:
 
 def achieved(folder: Path) -> bool:
     """Tell whether a run finished anything that is there for the next one."""
+    from mirar_dask.engine.events import TaskFinished
     from mirar_dask.engine.journal import read_events
-    from mirar_dask.engine.types import TaskFinished
     from mirar_dask.monitoring.run_folder import JOURNAL
 
     return any(

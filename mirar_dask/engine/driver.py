@@ -24,6 +24,14 @@ from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine import memory
 from mirar_dask.engine.bench import Bench, use_bench
 from mirar_dask.engine.collecting import seldom
+from mirar_dask.engine.events import (
+    RecordAdded,
+    RunEnded,
+    RunStarted,
+    TaskFinished,
+    TaskLost,
+    TaskSubmitted,
+)
 from mirar_dask.engine.flights import Flight, Flights, GivenBack, Landed
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.opening import Loaded, open_night
@@ -31,18 +39,7 @@ from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin, register
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
-from mirar_dask.engine.types import (
-    LoadWork,
-    RecordAdded,
-    RunEnded,
-    RunResult,
-    RunSettings,
-    RunStarted,
-    Task,
-    TaskFinished,
-    TaskLost,
-    TaskSubmitted,
-)
+from mirar_dask.engine.types import LoadWork, RunResult, RunSettings, Task
 from mirar_dask.engine.workers import Workers
 from mirar_dask.errors import ClusterError, ErrorStack
 from mirar_dask.paths import current_roots, use_roots

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mirar_dask.data.metering import Meter
-from mirar_dask.engine.types import (
+from mirar_dask.engine.events import (
     Event,
     RecordAdded,
     RunEnded,

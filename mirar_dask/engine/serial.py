@@ -11,17 +11,11 @@ from collections.abc import Sequence
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import task_memory, use_place
 from mirar_dask.data.metering import metered
+from mirar_dask.engine.events import RecordAdded, RunEnded, RunStarted, TaskFinished
 from mirar_dask.engine.opening import open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
-from mirar_dask.engine.types import (
-    RecordAdded,
-    RunEnded,
-    RunResult,
-    RunSettings,
-    RunStarted,
-    TaskFinished,
-)
+from mirar_dask.engine.types import RunResult, RunSettings
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.claims import Claims, use_claims

@@ -1,4 +1,6 @@
-"""The contract of the engine: what travels to a worker, what comes back, what is announced.
+"""The contract of the engine: what travels to a worker, what comes back, what a run is given.
+
+What it announces meanwhile is in `events`.
 
 Everything here is a small frozen value that pickles. Processors never travel in it: a step is an
 index into the run's list of steps, which every worker gets once.
@@ -7,7 +9,6 @@ index into the run's list of steps, which every worker gets once.
 from __future__ import annotations
 
 import math
-import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from mirar_dask.data import (
     SourceHandle,
 )
 from mirar_dask.data.metering import Meter
+from mirar_dask.engine.events import Event, Listener
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import Roots
 from mirar_dask.processors.base.outcome import Record, Row, Status
@@ -291,98 +293,6 @@ class Outcome:
     """Of a batch, in the order of the steps, where they were asked for."""
     written: tuple[Mark, ...] = ()
     """A master that was saved."""
-
-
-# -- what is announced ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RunStarted:
-    """A run begins; its frames are known."""
-
-    run_id: str
-    time: float
-    """Seconds since the epoch."""
-    steps: tuple[str, ...]
-    frames: tuple[str, ...]
-    workers: int = 1
-    """Tasks that can run at once, as the run begins."""
-    dashboard: str | None = None
-    host: str = field(default_factory=socket.gethostname)
-    """Where the driver is."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkersCounted:
-    """Workers have come or gone since the run began, or since this was said last."""
-
-    workers: int
-    """Tasks that can run at once now; 0 while no worker is there."""
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSubmitted:
-    """A task was handed to a worker."""
-
-    label: str
-    number: int
-    attempt: int
-    names: tuple[str, ...]
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFinished:
-    """A task came back."""
-
-    label: str
-    number: int
-    attempt: int
-    names: tuple[str, ...]
-    worker: str
-    seconds: float
-    times: tuple[tuple[str, float, int], ...]
-    """(step, seconds, number of blocks)."""
-    time: float
-    meter: Meter = field(default_factory=Meter)
-    """What it read and wrote."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskLost:
-    """A task went down with its worker."""
-
-    label: str
-    number: int
-    attempt: int
-    names: tuple[str, ...]
-    reason: str
-    will_retry: bool
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class RecordAdded:
-    """Something happened to some frames."""
-
-    record: Record
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnded:
-    """The run is over."""
-
-    counts: dict[str, int]
-    seconds: float
-    time: float
-
-
-Event = (
-    RunStarted | WorkersCounted | TaskSubmitted | TaskFinished | TaskLost | RecordAdded | RunEnded
-)
-Listener = Callable[[Event], None]
 
 
 # -- what an engine is ------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from typing import Any
 
 from distributed import Client
 
+from mirar_dask.engine.events import Event, WorkersCounted
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.plugin import MEMORY
-from mirar_dask.engine.types import Event, Task, WorkersCounted
+from mirar_dask.engine.types import Task
 
 logger = logging.getLogger(__name__)
 

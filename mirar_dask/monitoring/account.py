@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mirar_dask.data.metering import Meter
-from mirar_dask.engine.types import (
+from mirar_dask.engine.events import (
     Event,
     RunEnded,
     RunStarted,

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from mirar_dask.engine.types import Event, RecordAdded, RunEnded, RunStarted, TaskLost
+from mirar_dask.engine.events import Event, RecordAdded, RunEnded, RunStarted, TaskLost
 from mirar_dask.monitoring.state import FAILURES, RunState, fold
 from mirar_dask.processors.base.outcome import Record, Status
 

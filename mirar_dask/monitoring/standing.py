@@ -15,8 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from mirar_dask.engine.events import Event, RecordAdded, RunStarted
 from mirar_dask.engine.journal import read_events
-from mirar_dask.engine.types import Event, RecordAdded, RunStarted
 from mirar_dask.monitoring import run_folder
 from mirar_dask.monitoring.heartbeat import Sign, read_sign
 from mirar_dask.monitoring.job_file import Job, read_job

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from mirar_dask.engine.types import (
+from mirar_dask.engine.events import (
     Event,
     RecordAdded,
     RunEnded,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mirar_dask.engine.types import TaskSubmitted
+from mirar_dask.engine.events import TaskSubmitted
 from mirar_dask.monitoring.state import RunState, steps_of
 
 WITHOUT_TASKS = {"pass", "header", "source"}

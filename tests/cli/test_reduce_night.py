@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mirar_dask.atomic import TEMPORARY_PREFIX, replacing
-from mirar_dask.engine.types import RunEnded, RunStarted
+from mirar_dask.engine.events import RunEnded, RunStarted
 from mirar_dask.errors import NothingToDoError, UsageError
 from mirar_dask.monitoring.state import fold_all
 from mirar_dask.pipelines.base_pipeline import Pipeline

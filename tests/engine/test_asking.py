@@ -15,9 +15,10 @@ from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.engine import packing
 from mirar_dask.engine.asking import UnderWay, worth_asking
 from mirar_dask.engine.driver import DaskEngine
+from mirar_dask.engine.events import TaskSubmitted
 from mirar_dask.engine.pack import Pack
 from mirar_dask.engine.packing import Packing
-from mirar_dask.engine.types import Bunch, ChainItem, RunSettings, TaskSubmitted
+from mirar_dask.engine.types import Bunch, ChainItem, RunSettings
 from mirar_dask.processors.base_processor import BaseImageProcessor
 from mirar_dask.testing.engine_contract import configured
 

@@ -12,7 +12,7 @@ from mirar_dask.cluster import ClusterSpec, connect
 from mirar_dask.data import Dataset, ImageBatch
 from mirar_dask.data.metering import Meter
 from mirar_dask.engine import Engine, SerialEngine
-from mirar_dask.engine.types import Event, TaskFinished
+from mirar_dask.engine.events import Event, TaskFinished
 from mirar_dask.testing.engine_contract import configured, reduction, settings_for
 
 

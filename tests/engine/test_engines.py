@@ -11,12 +11,13 @@ from mirar_dask.data import Dataset, ImageBatch
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine import Engine, RunResult, RunSettings, SerialEngine
 from mirar_dask.engine.bench import Bench
+from mirar_dask.engine.events import RecordAdded, RunEnded, RunStarted, TaskFinished
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.opening import open_night
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses
 from mirar_dask.engine.task import execute
-from mirar_dask.engine.types import Bunch, RecordAdded, RunEnded, RunStarted, TaskFinished
+from mirar_dask.engine.types import Bunch
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.outcome import error_stack

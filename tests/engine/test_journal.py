@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mirar_dask.data import Dataset
 from mirar_dask.engine import SerialEngine
+from mirar_dask.engine.events import TaskFinished
 from mirar_dask.engine.journal import Journal, read_journal
-from mirar_dask.engine.types import TaskFinished
 from mirar_dask.testing.engine_contract import configured, reduction, settings_for
 from mirar_dask.testing.faults import FailsOnImage
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mirar_dask.data import Dataset, ImageBatch
 from mirar_dask.engine import DaskEngine, RunResult, SerialEngine
-from mirar_dask.engine.types import Event, TaskFinished
+from mirar_dask.engine.events import Event, TaskFinished
 from mirar_dask.testing.engine_contract import (
     assert_same,
     configured,

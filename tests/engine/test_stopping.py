@@ -8,7 +8,7 @@ import pytest
 
 from mirar_dask.data import Dataset
 from mirar_dask.engine import Engine, SerialEngine
-from mirar_dask.engine.types import Event, TaskFinished
+from mirar_dask.engine.events import Event, TaskFinished
 from mirar_dask.processors.base.outcome import Status
 from mirar_dask.testing.engine_contract import configured, reduction, settings_for
 

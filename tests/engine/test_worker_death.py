@@ -14,8 +14,8 @@ import pytest
 from mirar_dask.cluster import ClusterSpec, connect
 from mirar_dask.data import Dataset, ImageBatch, cache
 from mirar_dask.engine import DaskEngine, Engine, RunResult, SerialEngine, Status
+from mirar_dask.engine.events import WorkersCounted
 from mirar_dask.engine.outlook import AskOutlook, Outlook
-from mirar_dask.engine.types import WorkersCounted
 from mirar_dask.processors.base_processor import BaseProcessor
 from mirar_dask.processors.utils.image_saver import ImageSaver
 from mirar_dask.testing.engine_contract import assert_same, configured, reduction, settings_for

@@ -19,7 +19,7 @@ import pytest
 from astropy.io import fits
 
 import mirar_dask
-from mirar_dask.engine.types import TaskFinished
+from mirar_dask.engine.events import TaskFinished
 from mirar_dask.run import reduce_night
 from mirar_dask.testing import simulate_night
 from mirar_dask.testing.engine_contract import VARYING

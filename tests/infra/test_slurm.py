@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mirar_dask.cluster import ClusterSpec, connect
-from mirar_dask.engine.types import TaskFinished
+from mirar_dask.engine.events import TaskFinished
 from mirar_dask.errors import ClusterError
 from mirar_dask.run import reduce_night
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mirar_dask.engine.types import (
+from mirar_dask.engine.events import (
     Event,
     RecordAdded,
     RunEnded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mirar_dask.data.metering import Meter
-from mirar_dask.engine.types import RunEnded, RunStarted, TaskFinished, TaskLost, WorkersCounted
+from mirar_dask.engine.events import RunEnded, RunStarted, TaskFinished, TaskLost, WorkersCounted
 from mirar_dask.monitoring.account import Account
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from mirar_dask.engine.types import Event
+from mirar_dask.engine.events import Event
 from mirar_dask.monitoring.console import (
     LivePanel,
     PlainLines,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mirar_dask.engine.events import Event
 from mirar_dask.engine.journal import Journal, read_events
-from mirar_dask.engine.types import Event
 from mirar_dask.monitoring.chain import chain_of
 from mirar_dask.monitoring.heartbeat import ALIVE, Sign, beating
 from mirar_dask.monitoring.job_file import Job, read_job, write_job

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirar_dask.engine.types import Event, RecordAdded, RunStarted, TaskSubmitted
+from mirar_dask.engine.events import Event, RecordAdded, RunStarted, TaskSubmitted
 from mirar_dask.monitoring.state import KEPT_FAILURES, RunState, fold, fold_all
 from mirar_dask.processors.base.outcome import Record, Status
 

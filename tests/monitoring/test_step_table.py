@@ -6,13 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirar_dask.engine.types import (
-    Event,
-    RecordAdded,
-    RunStarted,
-    TaskFinished,
-    TaskSubmitted,
-)
+from mirar_dask.engine.events import Event, RecordAdded, RunStarted, TaskFinished, TaskSubmitted
 from mirar_dask.monitoring.state import fold_all
 from mirar_dask.monitoring.step_table import StepRow, step_rows
 from mirar_dask.processors.base.outcome import Record, Status
