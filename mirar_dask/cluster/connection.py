@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirar_dask.cluster.sighting import remove_tokens
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
@@ -58,11 +59,14 @@ def connect(
     from mirar_dask.engine.driver import DaskEngine
 
     with ExitStack() as stack:
+        proves = places if places is not None and spec.traits.spans_hosts else None
+        if proves and proves.output:
+            stack.callback(remove_tokens, proves.output)  # when our workers have ended
         client, outlook = _client(spec, stack, dashboard, folder)
-        if places is not None and spec.traits.spans_hosts:
+        if proves:
             from mirar_dask.cluster.probe import proving
 
-            stack.enter_context(proving(client, places))
+            stack.enter_context(proving(client, proves))
         # Files of one machine are never late.
         late = LATE_SECONDS if spec.traits.spans_hosts else 0.0
         yield DaskEngine(client, outlook=outlook, patience=late)

@@ -25,6 +25,8 @@ SKEW_SECONDS = 60.0
 """Difference of clocks above which a worker is refused."""
 MIN_FREE = 256 << 20
 """Bytes that must be free where files are written."""
+TOKEN_PREFIX = ".probe-"
+"""Begins the names of files that are written for others to read."""
 PATIENCE_SECONDS = 5.0
 """How long a file that must be there is waited for; shared folders can be late."""
 
@@ -92,6 +94,12 @@ def own_versions() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def remove_tokens(folder: Path) -> None:
+    """Remove what is left of workers that were ended while they looked."""
+    for path in folder.glob(f"{TOKEN_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
 def write_token(folder: Path, name: str) -> Token:
     """Write a file that others are to read.
 
@@ -100,7 +108,7 @@ def write_token(folder: Path, name: str) -> Token:
     OSError
         If that cannot be done.
     """
-    path = folder / f".probe-{name}-{os.urandom(6).hex()}"
+    path = folder / f"{TOKEN_PREFIX}{name}-{os.urandom(6).hex()}"
     text = os.urandom(4096)
     with path.open("xb") as file:
         file.write(text)

@@ -24,6 +24,7 @@ from mirar_dask.cluster.sighting import (
     merged,
     own_versions,
     refusal,
+    remove_tokens,
     trouble_with,
     write_token,
 )
@@ -231,3 +232,12 @@ def test_a_running_scheduler_without_the_folders_is_refused(
     monkeypatch.setattr("mirar_dask.cluster.probe.own_versions", lambda: wrong)
     with pytest.raises(ClusterError, match="it has astropy"), connect(spec, places=places):
         pass
+
+
+def test_nothing_is_left_of_workers_that_ended_while_they_looked(tmp_path: Path) -> None:
+    """Their files go, and no others."""
+    write_token(tmp_path, "w1")
+    write_token(tmp_path, "w2")
+    (tmp_path / "journal.jsonl").touch()
+    remove_tokens(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
