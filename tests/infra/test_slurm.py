@@ -60,7 +60,7 @@ def test_jobs_of_several_workers_give_the_serial_products(slurm, reduce) -> None
     def cancel_one() -> None:
         slurm.call("scancel", slurm.jobs()[0])
 
-    night = reduce(cancel_one, **on_slurm(4, cores=2))
+    night = reduce(cancel_one, configuration="slow", **on_slurm(4, cores=2))
     assert len(logs(night)) == 3
 
 
