@@ -47,6 +47,9 @@ class TaskSubmitted:
     attempt: int
     names: tuple[str, ...]
     time: float
+    batch: str = ""
+    """Batch that it belongs to, by the name that it keeps through the run; empty where its work
+    concerns several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,10 @@ class TaskFinished:
     time: float
     meter: Meter = field(default_factory=Meter)
     """What it read and wrote."""
+    batch: str = ""
+    """As in `TaskSubmitted`."""
+    log: tuple[str, ...] = ()
+    """What was logged while it was done, a line each: time, level, logger, message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,26 @@ class TaskLost:
     reason: str
     will_retry: bool
     time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What the run takes up at a moment, told every few seconds."""
+
+    time: float
+    memory: int = 0
+    """Of all workers together, in bytes."""
+    fullest: float = 0.0
+    """Share of its memory limit that the fullest worker takes; 0 where there is no limit."""
+    memory_limit: int = 0
+    """Of all workers together, in bytes; 0 where there is none."""
+    cache_files: int = 0
+    cache_bytes: int = 0
+    cache_free: int = 0
+    """Bytes free where the cache is."""
+    disk_free: int = 0
+    """Bytes free where products are written."""
+    disk_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +124,13 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | WorkersCounted | TaskSubmitted | TaskFinished | TaskLost | RecordAdded | RunEnded
+    RunStarted
+    | WorkersCounted
+    | TaskSubmitted
+    | TaskFinished
+    | TaskLost
+    | Sampled
+    | RecordAdded
+    | RunEnded
 )
 Listener = Callable[[Event], None]

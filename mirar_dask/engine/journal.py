@@ -10,25 +10,14 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from mirar_dask.data.metering import Meter
-from mirar_dask.engine.events import (
-    Event,
-    RecordAdded,
-    RunEnded,
-    RunStarted,
-    TaskFinished,
-    TaskLost,
-    TaskSubmitted,
-)
+from mirar_dask.engine.events import Event
 from mirar_dask.errors import ErrorReport
 from mirar_dask.processors.base.outcome import Record, Status
 
-KINDS: dict[str, type[Event]] = {
-    kind.__name__: kind
-    for kind in (RunStarted, TaskSubmitted, TaskFinished, TaskLost, RecordAdded, RunEnded)
-}
+KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 """Events by the name that a line gives them."""
 
 
