@@ -14,6 +14,7 @@ from mirar_dask.engine.events import (
     RecordAdded,
     RunEnded,
     RunStarted,
+    Sampled,
     TaskFinished,
     TaskLost,
     TaskSubmitted,
@@ -91,6 +92,8 @@ class RunState:
     """Records of caveats."""
     n_skipped: int = 0
     """Records of work that earlier runs had done."""
+    sample: Sampled | None = None
+    """What the run took up when that was last looked at."""
     counts: Mapping[str, int] | None = None
     """Frames by status; known at the end."""
     seconds: float | None = None
@@ -165,6 +168,8 @@ def fold(state: RunState, event: Event) -> RunState:
                 steps=_running(state.steps, event.label, -len(event.names)),
                 tasks_lost=state.tasks_lost + 1,
             )
+        case Sampled():
+            return replace(state, sample=event)
         case RecordAdded():
             return _with_record(state, event.record)
         case RunEnded():
