@@ -6,11 +6,11 @@ import bz2
 import errno
 import gzip
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from astropy.io import fits
@@ -29,6 +29,9 @@ from mirar_dask.io.tiles import create_compressed_fits, restore_floats
 from mirar_dask.paths import LATEST_SAVE_KEY
 
 logger = logging.getLogger(__name__)
+
+Measure = Callable[[np.ndarray], Mapping[str, tuple[float, str]]]
+"""What is measured of pixels that are being saved: for each header key a value and a comment."""
 
 
 def create_fits(data: np.ndarray | None, header: fits.Header | None) -> fits.PrimaryHDU:
@@ -112,10 +115,18 @@ def save_to_path(
     return path
 
 
-def save_fits(image: Image, path: Path | str, compress: bool = False) -> Path:
+def save_fits(
+    image: Image, path: Path | str, compress: bool = False, measure: Measure | None = None
+) -> Path:
     """Save an Image, whose header then says where, under SAVEPATH.
 
     See `save_to_path`. If saving fails, the image is as it was.
+
+    Parameters
+    ----------
+    measure : callable, optional
+        Given the pixels, which it only reads, returns further cards of the header: a value and a
+        comment for each key.
 
     Raises
     ------
@@ -125,16 +136,20 @@ def save_fits(image: Image, path: Path | str, compress: bool = False) -> Path:
     path = Path(path)
     check_image_has_core_fields(image)
     data, header = image.view_data(), image.get_header()
-    before = header.get(LATEST_SAVE_KEY)
-    header[LATEST_SAVE_KEY] = header_text(path)
+    new: dict[str, Any] = {LATEST_SAVE_KEY: header_text(path)}
+    if measure is not None:
+        new.update(measure(data))
+    before = {key: header.get(key) for key in new}
+    header.update(new)
     try:
         logger.debug("Saving to %s", path)
         return save_to_path(data, header, path, compress=compress)
     except BaseException:
-        if before is None:
-            del header[LATEST_SAVE_KEY]
-        else:
-            header[LATEST_SAVE_KEY] = before
+        for key, value in before.items():
+            if value is None:
+                del header[key]
+            else:
+                header[key] = value
         raise
 
 

@@ -168,8 +168,8 @@ STEPS: dict[str, Step] = {
             "save",
             "Save the calibrated frames under their own names.",
             ImageSaver,
-            ("output_dir_name", "write_mask", "compress"),
-            presets={"output_dir_name": "reduced"},
+            ("output_dir_name", "write_mask", "compress", "measure_sky"),
+            presets={"output_dir_name": "reduced", "measure_sky": True},
         ),
         Step(
             "group",
@@ -188,8 +188,8 @@ STEPS: dict[str, Step] = {
             "savestack",
             "Save the stacks.",
             ImageSaver,
-            ("output_dir_name", "write_mask", "compress"),
-            presets={"output_dir_name": "stacks"},
+            ("output_dir_name", "write_mask", "compress", "measure_sky"),
+            presets={"output_dir_name": "stacks", "measure_sky": True},
         ),
         Step(
             "detect",

@@ -114,10 +114,13 @@ class ImageStacker(BaseImageProcessor):
     RAWPATH and STCKCMPT joined by commas. ALIGNBY, ALIGNREF and
     ALIGNOUT say how, on which image and without which images it was aligned; for input n IMCMBn
     is its name, and ALDXn, ALDYn, ALROn say how it lay, ALBYn, ALNMn, ALRMn on what evidence, ALWTn
-    and ALFXn how it was weighted and scaled. Pixels are float32, NaN where no image has a value.
+    and ALFXn how it was weighted and scaled; ALSKn and ALNOn are its sky and noise, ALFWn and
+    ALELn (where stars were looked for: not with align_by 'wcs' or 'none') the width in pixels and
+    the ellipticity of ALNSn of its stars. Pixels are float32, NaN where no image has a value.
     """
 
     base_key = "stack"
+    version = "2"
     fails_before_changing = True
 
     def __init__(
@@ -221,7 +224,14 @@ class ImageStacker(BaseImageProcessor):
             max_iterations=self.max_iterations,
         )
         inputs = [
-            Input(images[i], place.solution, weight_of, factors[i])
+            Input(
+                images[i],
+                place.solution,
+                weight_of,
+                factors[i],
+                sky=levels[i].sky,
+                noise=levels[i].noise,
+            )
             for i, weight_of in zip(used, known.weights, strict=True)
             if isinstance(place := places.found[i], Place)
         ]

@@ -32,6 +32,7 @@ from mirar_dask.paths import (
     strip_compression_suffix,
 )
 from mirar_dask.processors.align.transform import Shape, Solution
+from mirar_dask.processors.calibration import rounded
 
 METHOD_KEY = "ALIGNBY"
 REFERENCE_KEY = "ALIGNREF"
@@ -60,6 +61,10 @@ class Input:
     weight: float
     flux_factor: float
     """What its values were multiplied by."""
+    sky: float = math.nan
+    """Its level before."""
+    noise: float = math.nan
+    """Standard deviation of its pixels before."""
 
 
 def stack_name(first: Image) -> str:
@@ -205,3 +210,10 @@ def _describe_alignment(
         header[f"ALRM{n}"] = (round(place.rms, 4), "their rms residual [pixel]")
         header[f"ALWT{n}"] = (each.weight, "its weight")
         header[f"ALFX{n}"] = (each.flux_factor, "its values were multiplied by this")
+        if math.isfinite(each.sky) and math.isfinite(each.noise):
+            header[f"ALSK{n}"] = (rounded(each.sky), "its sky, before")
+            header[f"ALNO{n}"] = (rounded(each.noise), "noise of a pixel, before")
+        if place.stars is not None:
+            header[f"ALFW{n}"] = (round(place.stars.fwhm, 4), "FWHM of its stars [pixel]")
+            header[f"ALEL{n}"] = (round(place.stars.ellipticity, 4), "their ellipticity")
+            header[f"ALNS{n}"] = (place.stars.n_stars, "number of stars measured for these")

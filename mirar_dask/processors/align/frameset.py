@@ -8,6 +8,7 @@ import numpy as np
 
 from mirar_dask.processors.align.cleaning import FloatImage
 from mirar_dask.processors.align.pattern import fixed_pattern
+from mirar_dask.processors.align.shapes import StarShape, star_shape
 from mirar_dask.processors.align.starlist import KERNELS, StarList, best_kernel, find_stars
 from mirar_dask.processors.align.transform import FloatArray, Shape
 from mirar_dask.processors.align.zero import leave_out
@@ -40,7 +41,11 @@ class FrameSet:
         self.pattern_places: FloatArray = np.zeros((0, 2))
         n = len(self.shapes)
         self.sigma = best_kernel([self.image(i) for i in sorted({0, n // 2, n - 1})])
-        self.stars = [find_stars(self.image(i), self.sigma) for i in range(n)]
+        self.stars: list[StarList] = []
+        self.looks: list[StarShape | None] = []
+        for i in range(n):  # both at once: the image may be gone later
+            self.stars.append(find_stars(self.image(i), self.sigma))
+            self.looks.append(star_shape(self.image(i), self.stars[i]))
 
     def __len__(self) -> int:
         return len(self.shapes)

@@ -94,7 +94,14 @@ def align(
         if len(aligner.solutions) > len(frames) / 2:
             break
     assert best is not None  # there is always a candidate
-    return best.ref, best.results()
+    return best.ref, [_with_stars(frames, i, found) for i, found in enumerate(best.results())]
+
+
+def _with_stars(
+    frames: FrameSet, i: int, found: Solution | AlignmentError
+) -> Solution | AlignmentError:
+    """Say of an aligned frame what its stars look like."""
+    return found if isinstance(found, AlignmentError) else replace(found, stars=frames.looks[i])
 
 
 class Aligner:

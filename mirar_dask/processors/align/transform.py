@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirar_dask.errors import ProcessorError
+
+if TYPE_CHECKING:
+    from mirar_dask.processors.align.shapes import StarShape
 
 FloatArray = NDArray[np.float64]
 Shape = tuple[int, int]
@@ -147,6 +151,8 @@ class Solution:
     """``-log10`` of the probability of as good an agreement by chance."""
     flux_ratio: float | None = None
     """Median flux of the matched stars in this frame over that in the reference frame."""
+    stars: StarShape | None = None
+    """What the stars of this frame look like, where they were looked at."""
 
 
 def objection(transform: Transform, shape: Shape, limits: Limits) -> str | None:

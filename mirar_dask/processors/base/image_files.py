@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.io import open_image, save_fits
+from mirar_dask.io.writing import Measure
 from mirar_dask.paths import (
     BASE_NAME_KEY,
     LATEST_WEIGHT_SAVE_KEY,
@@ -27,9 +28,11 @@ class ImageHandler:
         return open_image(Path(path))
 
     @staticmethod
-    def save_fits(image: Image, path: str | Path, compress: bool = False) -> None:
-        """Save an Image; its header then says where, under SAVEPATH."""
-        save_fits(image, Path(path), compress=compress)
+    def save_fits(
+        image: Image, path: str | Path, compress: bool = False, measure: Measure | None = None
+    ) -> None:
+        """Save an Image; its header then says where, under SAVEPATH, and what `measure` found."""
+        save_fits(image, Path(path), compress=compress, measure=measure)
 
     def save_mask_image(self, image: Image, img_path: str | Path, compress: bool = False) -> Path:
         """Save the mask of an image beside it: 0 where masked, 1 where good.

@@ -26,6 +26,7 @@ from mirar_dask.paths import (
     strip_compression_suffix,
 )
 from mirar_dask.processors.base_processor import BaseSourceGenerator
+from mirar_dask.processors.sky_level import SKY_KEY, SKY_RMS_KEY
 from mirar_dask.processors.sources.extraction import Extracted, Extraction, extract_sources
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 N_SOURCES_KEY = "NSOURCES"
-SKY_KEY = "SKYMED"
-SKY_RMS_KEY = "SKYRMS"
 FWHM_PIX_KEY = "FWHM_PIX"
 FWHM_KEY = "FWHM_MED"
 ELLIPTICITY_KEY = "ELLIPMED"

@@ -20,6 +20,7 @@ from mirar_dask.processors.base_processor import (
     Record,
     names_of,
 )
+from mirar_dask.processors.sky_level import SKY_KEY, SKY_RMS_KEY, sky_cards
 from mirar_dask.processors.utils.header_values import header_text
 
 DATE_KEY = "DATE"
@@ -45,6 +46,9 @@ class ImageSaver(BaseImageProcessor):
         Root in place of the output root.
     compress : bool
         Compress the tiles of the image (still FITS, readable by the usual programs).
+    measure_sky : bool
+        Also write what a sample of the pixels tells of the sky: SKYMED, its level, and SKYRMS,
+        its noise, both in the image's units.
 
     Notes
     -----
@@ -62,12 +66,14 @@ class ImageSaver(BaseImageProcessor):
         write_mask: bool = False,
         output_dir: str | Path | None = None,
         compress: bool = False,
+        measure_sky: bool = False,
     ) -> None:
         super().__init__()
         self.output_dir_name = output_dir_name
         self.write_mask = write_mask
         self.output_dir = None if output_dir is None else Path(output_dir).absolute()
         self.compress = compress
+        self.measure_sky = measure_sky
         self.backs_images = True
         """Whether images read their pixels from the product; not if a later step replaces it."""
 
@@ -77,8 +83,9 @@ class ImageSaver(BaseImageProcessor):
         return f"Save {kind} images to folder '{self.output_dir_name}'"
 
     def changes_keys(self) -> frozenset[str] | None:
-        """Change SAVEPATH and DATE."""
-        return frozenset({LATEST_SAVE_KEY, DATE_KEY})
+        """Change SAVEPATH and DATE, and what is measured."""
+        measured = {SKY_KEY, SKY_RMS_KEY} if self.measure_sky else set()
+        return frozenset({LATEST_SAVE_KEY, DATE_KEY} | measured)
 
     def set_preceding_steps(self, previous_steps: list[BaseProcessor]) -> None:
         """Tell the processor which steps come before it, and those which files it will replace."""
@@ -134,7 +141,8 @@ class ImageSaver(BaseImageProcessor):
         image[DATE_KEY] = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
         if self.write_mask:
             self.save_mask_image(image, img_path=path)
-        self.save_fits(image, path, compress=self.compress)
+        measure = sky_cards if self.measure_sky else None
+        self.save_fits(image, path, compress=self.compress, measure=measure)
         if self.backs_images and not self.compress:
             back_by_product(image, path)
         return image
