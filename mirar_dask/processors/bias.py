@@ -41,9 +41,11 @@ class BiasCalibrator(MasterCalibrator):
 
     Notes
     -----
+    Reads OBSCLASS and TARGET (unless ``select_bias_images`` is given), SATURATE; writes BIASNAME
+    (path of the master), SATURATE (where the header has it: lowered by the median of the master).
+
     All images of the batch are corrected, the bias frames too. A pixel that is NaN in the image
-    or in the master becomes NaN. Writes BIASNAME (path of the master) and lowers SATURATE, where
-    the header has it, by the median of the master.
+    or in the master becomes NaN.
     """
 
     base_key = "bias"

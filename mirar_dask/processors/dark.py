@@ -44,12 +44,14 @@ class DarkCalibrator(MasterCalibrator):
 
     Notes
     -----
-    Each dark is divided by its EXPTIME (s) before they are combined, so darks of any exposure
-    times serve images of any; the bias has to be gone by then. All images of the batch are
-    corrected, the dark frames too. A pixel that is NaN in the image or in the master becomes NaN.
-    Writes DARKNAME (path of the master) and lowers SATURATE, where the header has it, by the
-    median of what was subtracted. A dark without a positive EXPTIME is left out of the master; an
-    image without EXPTIME fails.
+    Reads EXPTIME (s), OBSCLASS and TARGET (unless ``select_cache_images`` is given), SATURATE;
+    writes DARKNAME (path of the master), SATURATE (where the header has it: lowered by the median
+    of what was subtracted).
+
+    Each dark is divided by its EXPTIME before they are combined, so darks of any exposure times
+    serve images of any; the bias has to be gone by then. All images of the batch are corrected,
+    the dark frames too. A pixel that is NaN in the image or in the master becomes NaN. A dark
+    without a positive EXPTIME is left out of the master; an image without EXPTIME fails.
     """
 
     base_name = "master_dark"

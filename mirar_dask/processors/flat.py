@@ -83,9 +83,12 @@ class FlatCalibrator(MasterCalibrator):
 
     Notes
     -----
+    Reads OBSCLASS and TARGET (unless ``select_flat_images`` is given), ``flat_mask_key``; writes
+    FLATNAME (path of the master).
+
     All images of the batch are corrected, the flats too. A pixel that is NaN in the image or in
-    the master becomes NaN. Writes FLATNAME, the path of the master. A flat whose window has a
-    median that is not above zero is left out of the master.
+    the master becomes NaN. A flat whose window has a median that is not above zero is left out of
+    the master.
     """
 
     base_key = "flat"
@@ -240,6 +243,10 @@ class SkyFlatCalibrator(FlatCalibrator):
         Header key of each image with the path of a mask, of its stars for instance.
     *args, **kwargs
         As of `FlatCalibrator`.
+
+    Notes
+    -----
+    Reads OBSCLASS, ``flat_mask_key``; writes FLATNAME (path of the master).
     """
 
     def __init__(self, *args: Any, flat_mask_key: str | None = None, **kwargs: Any) -> None:

@@ -37,10 +37,12 @@ class GainCorrector(BaseImageProcessor):
 
     Notes
     -----
-    Sets BUNIT to 'electron', GAIN to 1 and GAINUSED to the gain, and multiplies SATURATE. RDNOISE
-    is in electrons by custom and stays; it is multiplied if the comment of its card says ADU, DN
-    or counts. An image that is in electrons already (BUNIT) passes unchanged with a caveat, so
-    that the step may run twice.
+    Reads ``gain_key`` (GAIN by default), BUNIT, RDNOISE, SATURATE; writes BUNIT ('electron'), GAIN
+    (1), GAINUSED (the gain), SATURATE (multiplied), RDNOISE (see below).
+
+    RDNOISE is in electrons by custom and stays; it is multiplied if the comment of its card says
+    ADU, DN or counts. An image that is in electrons already (BUNIT) passes unchanged with a caveat,
+    so that the step may run twice.
     """
 
     base_key = "gain"

@@ -55,7 +55,7 @@ class MaskPixelsFromPath(BaseMask):
 
     Notes
     -----
-    Reads ``mask_path_key``; writes MASKFITS if the mask is saved. NaN in the mask image counts as
+    Reads ``mask_path_key``; writes MASKFITS (if the mask is saved). NaN in the mask image counts as
     a value other than 0.
     """
 
@@ -121,7 +121,7 @@ class MaskPixelsFromFunction(BaseMask):
 
     Notes
     -----
-    Writes MASKFITS if the mask is saved.
+    Reads none; writes MASKFITS (if the mask is saved).
     """
 
     base_key = "maskfromfunction"
@@ -164,7 +164,7 @@ class MaskAboveThreshold(BaseMask):
 
     Notes
     -----
-    Reads ``threshold_key``, of every image anew; writes MASKFITS if the mask is saved.
+    Reads ``threshold_key``, of every image anew; writes MASKFITS (if the mask is saved).
     """
 
     base_key = "maskthresh"
@@ -208,7 +208,7 @@ class WriteMaskedCoordsToFile(BaseMask):
 
     Notes
     -----
-    Writes MASKFITS.
+    Reads none; writes MASKFITS.
     """
 
     base_key = "writemaskedcoords"
@@ -238,7 +238,7 @@ class MaskDatasecPixels(BaseMask):
 
     Notes
     -----
-    Reads DATASEC; writes MASKFITS if the mask is saved. An image without DATASEC, or with one
+    Reads DATASEC; writes MASKFITS (if the mask is saved). An image without DATASEC, or with one
     that is no part of it, fails alone.
     """
 

@@ -37,7 +37,7 @@ class MaskPixelsFromWCS(BaseMask):
 
     Notes
     -----
-    Reads the WCS and ``mask_file_key``; writes MASKFITS if the mask is saved. Each position masks
+    Reads the WCS and ``mask_file_key``; writes MASKFITS (if the mask is saved). Each position masks
     the pixel that it falls into; positions outside the image mask nothing.
     """
 

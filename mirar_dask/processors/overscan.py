@@ -48,9 +48,12 @@ class OverscanCorrector(BaseImageProcessor):
 
     Notes
     -----
+    Reads ``section_key`` (BIASSEC by default), TRIMSEC, DATASEC, SATURATE; writes OVERSCAN (median
+    of what was subtracted), SATURATE (lowered by it).
+
     An image without BIASSEC, or with one that says nothing, passes unchanged. NaNs do not count;
     a row without any other value gets its level from its neighbours, as do rows beyond the
-    section. Writes OVERSCAN (median of what was subtracted) and lowers SATURATE by it.
+    section.
     """
 
     base_key = "overscan"
@@ -197,9 +200,12 @@ class SectionTrimmer(BaseImageProcessor):
 
     Notes
     -----
-    An image without such a section passes unchanged. The header follows: NAXIS1, NAXIS2, CRPIX
-    (of all coordinate systems) and LTV1, LTV2 (so that physical coordinates stay those of the
-    raw frame); TRIMSEC, DATASEC and BIASSEC are removed.
+    Reads ``section_keys`` (TRIMSEC, DATASEC by default), CRPIX1, CRPIX2, LTV1, LTV2, NAXIS1,
+    NAXIS2; writes NAXIS1, NAXIS2, CRPIX1 and CRPIX2 (of all coordinate systems), LTV1 and LTV2
+    (so that physical coordinates stay those of the raw frame), and removes TRIMSEC, DATASEC,
+    BIASSEC.
+
+    An image without such a section passes unchanged.
     """
 
     base_key = "trim"

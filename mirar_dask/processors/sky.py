@@ -38,9 +38,11 @@ class NightSkyMedianCalibrator(SkyFlatCalibrator):
 
     Notes
     -----
-    Writes SKMEDSUB (median of the image, by which the master was scaled) and SKYNAME (path of the
-    master), and lowers SATURATE, where the header has it, by that median. Arithmetic is in the
-    type of the image: in float32 a sky of 10,000 is subtracted to 1e-3.
+    Reads OBSCLASS, SATURATE, ``flat_mask_key``; writes SKYNAME (path of the master), SKMEDSUB
+    (median of the image, by which the master was scaled), SATURATE (where the header has it:
+    lowered by that median).
+
+    Arithmetic is in the type of the image: in float32 a sky of 10,000 is subtracted to 1e-3.
     """
 
     base_key = "sky"

@@ -108,15 +108,18 @@ class ImageStacker(BaseImageProcessor):
 
     Notes
     -----
-    Reads RAWPATH, BASENAME, SATURATE, the WCS, and EXPTIME where asked for. The stack is called
-    ``<first>_stack.fits``, has what all inputs have in common in its header, COADDS and EXPTIME
-    summed, the earliest DATE-OBS, the effective GAIN (of a mean of n frames n times theirs),
-    RAWPATH and STCKCMPT joined by commas. ALIGNBY, ALIGNREF and
-    ALIGNOUT say how, on which image and without which images it was aligned; for input n IMCMBn
-    is its name, and ALDXn, ALDYn, ALROn say how it lay, ALBYn, ALNMn, ALRMn on what evidence, ALWTn
-    and ALFXn how it was weighted and scaled; ALSKn and ALNOn are its sky and noise, ALFWn and
-    ALELn (where stars were looked for: not with align_by 'wcs' or 'none') the width in pixels and
-    the ellipticity of ALNSn of its stars. Pixels are float32, NaN where no image has a value.
+    Reads every key (what all inputs have in common stays), among them COADDS, DATE-OBS, EXPTIME,
+    GAIN, SATURATE, SAVEPATH, the WCS; writes BASENAME (``<first>_stack.fits``), COADDS and EXPTIME
+    (summed), DATE-OBS (the earliest), GAIN (the effective one: of a mean of n frames n times
+    theirs), SATURATE (the lowest), RAWPATH and STCKCMPT (joined by commas), WGHTPATH (the weight
+    map), STCKHOW and NCOMBINE (how, and how many were combined), ALIGNBY, ALIGNREF, ALIGNOUT (how,
+    on which image and without which images it was aligned), for input n IMCMBn (its name), ALDXn,
+    ALDYn, ALROn (how it lay), ALBYn, ALNMn, ALRMn (on what evidence), ALWTn, ALFXn (how it was
+    weighted and scaled), ALSKn, ALNOn (its sky and noise), and where stars were looked for (not
+    with ``align_by`` 'wcs' or 'none') ALFWn, ALELn (width in pixels and ellipticity of its stars),
+    ALNSn (their number).
+
+    Pixels are float32, NaN where no image has a value.
     """
 
     base_key = "stack"

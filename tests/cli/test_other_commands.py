@@ -120,7 +120,7 @@ def test_a_processor_is_described_with_its_parameters(command, name: str):
 
 def test_every_processor_can_be_described(command):
     """With the parameters that it hands on to its parents, each under its name."""
-    from mirar_dask.cli.processors import processor_classes
+    from mirar_dask.processors.catalogue import processor_classes
 
     out = command("processors", "FlatCalibrator").out
     assert "flat_mode='median'" in out

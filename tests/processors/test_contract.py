@@ -1,6 +1,7 @@
 """Every processor of the package keeps the promises of `mirar_dask.testing.contracts`."""
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.io.fits import Header
 
 import mirar_dask.processors
-from mirar_dask.data import ImageBatch, SourceBatch
-from mirar_dask.paths import Roots, use_roots
+from mirar_dask.data import Image, ImageBatch, SourceBatch
+from mirar_dask.paths import Roots, all_astrometric_keywords, core_fields, use_roots
+from mirar_dask.processors.base.history import HISTORY_KEYS
 from mirar_dask.processors.base_processor import BaseProcessor, BaseSourceProcessor
+from mirar_dask.processors.catalogue import header_keys_of
 from mirar_dask.testing.contracts import check_processor, processor_classes
 from mirar_dask.testing.images import make_header, make_image, make_sources
 
@@ -84,7 +88,7 @@ ARGUMENTS: dict[str, Callable[[Path], dict[str, Any] | tuple[Any, ...]]] = {
     "ImageListLoader": lambda folder: {"img_list": [raw_frame(folder)]},
     "ImageRebatcher": lambda _: {"split_key": "OBSCLASS"},
     "ImageRejector": lambda _: (("OBSCLASS", ["bias", "dark"]), ("TARGET", "junk")),
-    "ImageSaver": lambda _: {"output_dir_name": "reduced", "write_mask": True},
+    "ImageSaver": lambda _: {"output_dir_name": "r", "write_mask": True, "measure_sky": True},
     "ImageSelector": lambda _: (("OBSCLASS", ["science", "flat"]),),
     "LoadImageFromHeader": lambda _: {"header_key": "OTHER", "copy_header_keys": "TARGET"},
     "MaskAboveThreshold": lambda _: {"threshold_key": "EXPTIME"},
@@ -176,3 +180,82 @@ def test_the_processors_of_this_package_are_found():
     """The list above is made by looking, and finds what is there."""
     names = {cls.__name__ for cls in CLASSES}
     assert {"ImageLoader", "ImageSaver", "HeaderEditor", "MaskAboveThreshold", "CSVLog"} <= names
+
+
+EVERY_STEP = {"BASENAME", "RAWPATH", "SAVEPATH", *HISTORY_KEYS}
+"""Names of an image and its history: any step may look at them, and each writes the history."""
+OF_A_MASTER = {"MASTRMED", "EXPTIME", "BUNIT"}
+"""What is read of masters, and of their frames for the master's own header."""
+WCS = {*all_astrometric_keywords, "NAXIS", "NAXIS1", "NAXIS2"}
+WCS |= {f"CP{kind}{axis}" for kind in ("DIS", "ERR") for axis in (1, 2)} | {"PV1_*", "PV2_*"}
+UP_TO_A_FUNCTION = {"CustomImageBatchModifier", "CustomSourceTableModifier"}
+LOADERS = {"ImageLoader", "ImageListLoader", "MEFLoader", "CSVLoader", "ParquetLoader"}
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_a_docstring_says_which_header_keys_are_read_and_written(cls):
+    """In one sentence, from which the manual is made; all that the class declares is in it."""
+    keys = header_keys_of(cls)
+    if cls.__name__ in UP_TO_A_FUNCTION:
+        assert keys is None
+        assert "up to the function" in inspect.getdoc(cls)
+        return
+    assert keys is not None, "no sentence 'Reads ...; writes ...'"
+    if "changes_keys" in vars(cls) and not inspect.signature(cls).parameters:
+        assert (cls().changes_keys() or frozenset()) <= keys.written
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [cls for cls in CLASSES if cls.__name__ not in UP_TO_A_FUNCTION | LOADERS],
+    ids=lambda cls: cls.__name__,
+)
+def test_no_other_header_keys_are_read_or_written(cls, tmp_path: Path, monkeypatch):
+    """Watched while each processor works on a small night."""
+    files = tmp_path / "files"
+    files.mkdir()
+    read: set[str] = set()
+    with use_roots(Roots(tmp_path / "raw", tmp_path / "out")):
+        processor = make(cls, files)
+        processor.set_night("n")
+        of_sources = issubclass(cls, BaseSourceProcessor)
+        batch: ImageBatch | SourceBatch = make_sources() if of_sources else night(files)
+        before = [dict(block.header) for block in batch] if not of_sources else []
+        with monkeypatch.context() as patch:
+            for owner in (Image, Header):
+                for name in ("__getitem__", "__contains__", "get"):
+                    if name in vars(owner):
+                        patch.setattr(owner, name, watched(getattr(owner, name), read))
+            after = processor.process(batch).batch
+    keys = header_keys_of(cls)
+    named = {str(value) for part in processor.parameters().values() for value in words(part)}
+    known = keys.read | keys.written | EVERY_STEP | named  # what is written may be there already
+    known |= OF_A_MASTER if "master" in cls.__doc__ else set()
+    if "WCS" in keys.reads:
+        known |= WCS
+    if "every key" not in keys.reads:
+        assert read - known == set()
+    if of_sources or "every key" in keys.writes or not isinstance(after, ImageBatch):
+        return
+    if len(after) == len(before):
+        for old, image in zip(before, after, strict=True):
+            changed = {k for k in {*old, *image.keys()} if old.get(k) != image.get(k)}
+            assert changed - keys.written - EVERY_STEP - named - set(core_fields) == set()
+
+
+def watched(method, read: set[str]):
+    """Return a method that notes the header keys it is asked for."""
+
+    def ask(self, key, *arguments, **options):
+        if isinstance(key, str):
+            read.add(key.upper())
+        return method(self, key, *arguments, **options)
+
+    return ask
+
+
+def words(value: object) -> list[object]:
+    """Return what a parameter holds, flat."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return [word for part in value for word in words(part)]
+    return [value]

@@ -35,7 +35,7 @@ class CSVExporter(SourceExporter):
 
     Notes
     -----
-    Changes neither sources nor metadata. A key that a table lacks is an error that names both.
+    Reads BASENAME; writes none. A key that a table lacks is an error that names both.
     """
 
     base_key = "CSVEXPORT"

@@ -34,6 +34,8 @@ class CSVLoader(SourceFileLoader):
 
     Notes
     -----
+    Reads none; writes RAWPATH, BASENAME (where a file lacks them).
+
     The batch that comes in is replaced. Core columns (ra, dec, objectid, prv_candidates) that a
     file lacks are added, empty. A file that cannot be read, or is empty, is left out with a caveat.
     """

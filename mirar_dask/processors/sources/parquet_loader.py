@@ -26,6 +26,8 @@ class ParquetLoader(SourceFileLoader):
 
     Notes
     -----
+    Reads none; writes RAWPATH, BASENAME (where a file lacks them).
+
     The batch that comes in is replaced. Metadata are those of the file (written by
     `ParquetWriter` or by mirar). A file that cannot be read, or is empty, is left out with a
     caveat.

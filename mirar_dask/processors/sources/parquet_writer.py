@@ -37,7 +37,7 @@ class ParquetWriter(SourceExporter):
 
     Notes
     -----
-    Changes neither sources nor metadata. DataFrames in cells become lists; NaN in metadata
+    Reads BASENAME; writes none. DataFrames in cells become lists; NaN in metadata
     becomes null.
     """
 

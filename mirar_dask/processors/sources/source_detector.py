@@ -68,14 +68,17 @@ class SourceDetector(BaseSourceGenerator):
 
     Notes
     -----
-    Reads the WCS and the keys named. Columns: ``objectid`` (image and number), ``ra`` and ``dec``
+    Reads the WCS, ``gain_key``, ``saturate_key``; writes NSOURCES, SKYMED, SKYRMS, FWHM_PIX,
+    FWHM_MED (arcseconds), ELLIPMED.
+
+    Columns: ``objectid`` (image and number), ``ra`` and ``dec``
     in degrees (NaN without WCS), ``xpos`` and ``ypos`` counted from zero with ``xposunc``,
     ``yposunc``; for each diameter d, and for elliptical apertures (d = auto), ``fluxap<d>``,
     ``fluxuncap<d>``, ``magap<d>``, ``sigmagap<d>`` (instrumental: no zero point); ``fwhm`` in
     pixels, ``a``, ``b``, ``theta``, ``ellipticity``, ``elong``, ``peak``, ``snr``, ``npix``,
     ``background``, ``flags`` (1 blended, 2 cut by the edge, 4 saturated, 16 aperture cut by the
     edge, 32 aperture with masked pixels, 64 not measured), ``prv_candidates``. The metadata are
-    the header and NSOURCES, SKYMED, SKYRMS, FWHM_PIX, FWHM_MED (arcseconds), ELLIPMED. Masked
+    the header and the keys named. Masked
     (NaN) pixels belong to no source. Images without a source have no table, and a caveat.
     Errors take the noise of neighbouring pixels as independent: after resampling they are small.
     """

@@ -158,7 +158,7 @@ class SourceBatcher(SourceRouted, BatchSplitter):
 class SourceDebatcher(SourceRouted, KeyedRegroup):
     """Put the source tables of all batches into one batch.
 
-    Reads and writes no key.
+    Reads none; writes none.
     """
 
     base_key = "debatch"

@@ -33,7 +33,7 @@ class HeaderAnnotator(_HeaderWriter):
 
     Notes
     -----
-    Reads ``input_keys``, writes ``output_key``. Pixels are not looked at. An image that lacks an
+    Reads ``input_keys``; writes ``output_key``. Pixels are not looked at. An image that lacks an
     input key fails alone. Source tables are annotated in their metadata.
     """
 
@@ -80,8 +80,8 @@ class HeaderEditor(_HeaderWriter):
 
     Notes
     -----
-    Reads no header key, writes ``edit_keys``; keys that are not there are added. Pixels are not
-    looked at. Source tables are edited in their metadata.
+    Reads none; writes ``edit_keys``. Keys that are not there are added. Pixels are not looked at.
+    Source tables are edited in their metadata.
     """
 
     base_key = "header_editor"

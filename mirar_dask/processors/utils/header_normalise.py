@@ -93,9 +93,13 @@ class HeaderNormaliser(BaseImageProcessor):
 
     Notes
     -----
-    Writes OBSCLASS, TARGET, EXPTIME, FILTER, GAIN (electrons per ADU), DATE-OBS, MJD-OBS, BINNING,
-    COADDS, CALSTEPS, PROCFAIL, BUNIT and, where known, SATURATE, RDNOISE, AIRMASS, RA, DEC and
-    the sections; and CALGROUP, which frames share that may be calibrated with each other. A frame
+    Reads the keywords of the camera (see ``docs/instrument.md``); writes OBSCLASS, TARGET, EXPTIME,
+    FILTER, GAIN (electrons per ADU), DATE-OBS, MJD-OBS, BINNING, COADDS, PROCFAIL, BUNIT, where
+    known SATURATE, RDNOISE, AIRMASS, RA, DEC, BIASSEC, TRIMSEC, DATASEC, GAINSET (a camera's
+    setting that it calls GAIN), then CALGROUP (what frames share that may be calibrated with each
+    other) and ASSUMED (what the header did not say).
+
+    A frame
     whose image type cannot be told, or that is no bias and has no exposure time, fails with a
     message that names the keywords that were tried. What else is missing gets a default, and is
     named under ASSUMED. Normalising twice changes nothing.

@@ -22,7 +22,7 @@ class HeaderReader(BaseImageProcessor):
 
     Notes
     -----
-    Reads the keys named, writes none. Pixels are not looked at.
+    Reads the keys named; writes none. Pixels are not looked at.
     """
 
     base_key = "header_reader"

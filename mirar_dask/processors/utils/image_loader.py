@@ -201,6 +201,8 @@ class ImageLoader(_FileLoader):
 
     Notes
     -----
+    Reads the core fields; writes RAWPATH, BASENAME.
+
     The images have the core fields (OBSCLASS, TARGET, DATE-OBS, COADDS, GAIN, CALSTEPS, PROCFAIL,
     RAWPATH, BASENAME, EXPTIME). Pixels stay in the files until they are looked at; integers then
     become floats, and pixels that the file declares blank become NaN.
@@ -264,6 +266,10 @@ class ImageListLoader(_FileLoader):
     ------
     ImageNotFoundError
         If the list is empty.
+
+    Notes
+    -----
+    Reads the core fields; writes RAWPATH, BASENAME.
     """
 
     base_key = "loadlist"
@@ -297,9 +303,9 @@ class LoadImageFromHeader(BaseImageProcessor):
 
     Notes
     -----
-    Reads ``header_key`` and ``copy_header_keys``; the header is the file's apart from these. The
-    new pixels, and which of them are masked, are the file's. An image that lacks a key, or whose
-    file cannot be loaded, fails alone.
+    Reads ``header_key``, ``copy_header_keys``; writes every key: the header is the file's apart
+    from those copied. The new pixels, and which of them are masked, are the file's. An image that
+    lacks a key, or whose file cannot be loaded, fails alone.
     """
 
     base_key = "load_from_header"

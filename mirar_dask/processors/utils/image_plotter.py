@@ -34,8 +34,8 @@ class ImagePlotter(BaseImageProcessor):
 
     Notes
     -----
-    Reads ``annotate_fields``; writes no header key and leaves the pixels alone. Masked (NaN)
-    pixels stay blank. An image that lacks one of the fields goes on without a picture, with a
+    Reads ``annotate_fields``, BASENAME; writes none. The pixels are left alone; masked (NaN) ones
+    stay blank. An image that lacks one of the fields goes on without a picture, with a
     report.
     """
 

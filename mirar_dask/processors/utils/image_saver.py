@@ -52,9 +52,11 @@ class ImageSaver(BaseImageProcessor):
 
     Notes
     -----
-    Reads BASENAME, and WGHTPATH for the mask; writes SAVEPATH, the path, and DATE, the time of
-    writing (UTC). Masked pixels are saved as NaN. The pixels stay as they are; those of an
-    uncompressed product are from then on read from it, so that no second copy is kept.
+    Reads BASENAME, WGHTPATH (for the mask); writes SAVEPATH (the path), DATE (the time of writing,
+    UTC), SKYMED and SKYRMS (where asked for).
+
+    Masked pixels are saved as NaN. The pixels stay as they are; those of an uncompressed product
+    are from then on read from it, so that no second copy is kept.
     """
 
     base_key = "save"

@@ -248,7 +248,7 @@ class ImageDebatcher(HeaderRouted, KeyedRegroup):
     """Put the images of all batches into one batch.
 
     For images that were divided at an earlier step and shall now be seen together, or be divided
-    by other keys. Reads and writes no header key; pixels are not looked at.
+    by other keys. Reads none; writes none. Pixels are not looked at.
     """
 
     base_key = "debatch"

@@ -25,7 +25,7 @@ class ModeMasker(BaseImageProcessor):
     Detectors and resampling mark pixels by a value: 0, or a ceiling. In an image of floats a
     value that more than one pixel in 10,000 has, and at least ten pixels, is such a mark. An
     image of which more than half would be masked goes on as it is, with a report: its values are
-    most likely whole numbers, as in a raw frame. Reads and writes no header key; NaN stays NaN.
+    most likely whole numbers, as in a raw frame. Reads none; writes none. NaN stays NaN.
     """
 
     base_key = "modemask"

@@ -14,7 +14,7 @@ from mirar_dask.processors.base_processor import BaseImageProcessor
 class NanFiller(BaseImageProcessor):
     """Fill the masked (NaN) pixels of every image with the median of its others.
 
-    Reads and writes no header key. An image without NaN stays as it is; one of which every pixel
+    Reads none; writes none. An image without NaN stays as it is; one of which every pixel
     is NaN fails.
     """
 
