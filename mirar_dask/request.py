@@ -106,8 +106,15 @@ class Request:
         return f"{self.pipeline.name} {self.folders.night}"
 
 
-def prepare(settings: NightSettings) -> Request:
+def prepare(settings: NightSettings, *, to_come: bool = False) -> Request:
     """Find pipeline and folders of a request, and make sure that there are frames.
+
+    Parameters
+    ----------
+    settings : NightSettings
+        What was asked for.
+    to_come : bool
+        Whether the frames are still to come, so that none need be there.
 
     Raises
     ------
@@ -126,7 +133,7 @@ def prepare(settings: NightSettings) -> Request:
         pipeline = _create(kind, settings, folders.night)
         for name in settings.configurations:
             steps = pipeline.set_configuration(name)
-            if name == settings.configurations[0]:
+            if name == settings.configurations[0] and not to_come:
                 _check_frames(steps, folders)
     return Request(settings, pipeline, folders, cluster)
 

@@ -106,7 +106,7 @@ def plan_request(request: Request) -> Plan:
 
     roots, pipeline = request.folders.roots, request.pipeline
     with use_roots(roots):
-        steps = _steps(request, request.settings.configurations[0])
+        steps = steps_of(request, request.settings.configurations[0])
         settings = RunSettings(roots=roots, adapt=pipeline.adapt)
         found = plan(steps, Dataset([ImageBatch()]), settings)
     if request.settings.memory_check:
@@ -114,7 +114,7 @@ def plan_request(request: Request) -> Plan:
     return found
 
 
-def _steps(request: Request, configuration: str) -> list[BaseProcessor]:
+def steps_of(request: Request, configuration: str) -> list[BaseProcessor]:
     """Return the steps of a configuration; they find no master where all is to be made anew."""
     from mirar_dask.processors.base_processor import ProcessorWithCache
 
@@ -149,8 +149,8 @@ def _refuse_if_too_large(request: Request, found: Plan) -> None:
 
 
 @dataclass
-class _Progress:
-    """What came out of the configurations so far."""
+class Progress:
+    """What came out so far of the configurations of a run."""
 
     errors: ErrorStack
     frames: dict[str, Any] = field(default_factory=dict)
@@ -173,6 +173,10 @@ class _Progress:
         self.reducing += result.phases["reduce"]
 
 
+Work = Callable[["Engine", Request, "RunSettings", Progress, "Plan"], None]
+"""What a run does on its cluster, told to its progress."""
+
+
 def run_request(
     request: Request,
     *,
@@ -182,6 +186,7 @@ def run_request(
     since: float | None = None,
     run_id: str | None = None,
     limit: TimeLimit | None = None,
+    work: Work | None = None,
 ) -> RunSummary:
     """Carry a request out.
 
@@ -201,6 +206,8 @@ def run_request(
         Name of the run, if it has one already.
     limit : TimeLimit, optional
         The end of the job in which this runs: some time before nothing new is begun.
+    work : callable, optional
+        What is done on the cluster, in place of running the configurations one after the other.
 
     Raises
     ------
@@ -237,7 +244,7 @@ def run_request(
     run_id = run_id or run_folder.new_run_id(started)
     ending = Ending(limit.ending if limit else None)
     before = run_folder.product_files(folders.output)
-    progress, account = _Progress(ErrorStack()), Account()
+    progress, account = Progress(ErrorStack()), Account()
     say = say or (lambda text: None)
     with ExitStack() as stack:
         stack.enter_context(use_roots(folders.roots))
@@ -265,7 +272,7 @@ def run_request(
         places = Places(folders.raw, folder, cache)
         spec = cluster_for(request, plan)
         engine = stack.enter_context(connect(spec, folder=folder, places=places))
-        _run_configurations(
+        (work or _run_configurations)(
             engine,
             request,
             RunSettings(
@@ -323,7 +330,7 @@ def _clear_after_losses(account: Account, output: Path, started: datetime) -> No
 
 
 def _run_configurations(
-    engine: Engine, request: Request, settings: RunSettings, progress: _Progress, plan: Plan
+    engine: Engine, request: Request, settings: RunSettings, progress: Progress, plan: Plan
 ) -> None:
     """Run the configurations one after the other, each on what the one before left.
 
@@ -334,7 +341,7 @@ def _run_configurations(
     names = request.settings.configurations
     dataset = Dataset([ImageBatch()])
     for number, name in enumerate(names, start=1):
-        steps = _steps(request, name)
+        steps = steps_of(request, name)
         # The files behind the last images belong to the run: they are gone with its cache.
         opened = plan.opened if number == 1 and plan.opened and not plan.opened.late else None
         settings = replace(settings, keep_results=number < len(names), opened=opened)

@@ -45,6 +45,8 @@ class Memo:
         self._masters: dict[Path, Mark] = {}
         self._written: set[str] = set()
         """Keys that this run has in its file."""
+        self.recalls_own = False
+        """Whether what this run remembers is recalled by it too: it sees its frames several times."""
         for file in earlier:
             self._load(file)
         self._file = path.open("a", encoding="utf-8", buffering=1)
@@ -88,6 +90,8 @@ class Memo:
             return
         self._write(line)
         self._written.add(node.key)
+        if self.recalls_own:
+            self._lines[node.key] = [json.loads(line)]
 
     def remember_again(self, node: Node) -> None:
         """Keep a node of an earlier run in this one's file too: each is complete by itself."""

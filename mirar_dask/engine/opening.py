@@ -7,7 +7,7 @@ millisecond a frame and no pixel is read; the plan is made of what comes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -73,6 +73,22 @@ def open_night(
     headers_only : bool
         Stop before a loader that reads pixels (for a plan).
     """
+    opened = read_night(steps, dataset, settings, load, headers_only=headers_only)
+    return opened if opened.late else fit_night(opened, settings)
+
+
+def read_night(
+    steps: Sequence[BaseProcessor],
+    dataset: Dataset,
+    settings: RunSettings,
+    load: Load | None = None,
+    *,
+    headers_only: bool = False,
+) -> Opened:
+    """Run the loader and what concerns headers only, and leave the steps as they are.
+
+    The parameters are those of `open_night`.
+    """
     steps = list(steps)
     records: list[Record] = []
     frames = [name for batch in dataset for name in names_of(batch)]
@@ -82,7 +98,7 @@ def open_night(
         if headers_only and not loader.headers_only:
             return Opened(tuple(steps), 0, dataset, (), {}, tuple(frames), late=True)
         try:
-            paths = loader.list_inputs()
+            paths = _wanted(loader.list_inputs(), settings)
         except CONTAINED as exc:
             failed = (loader.failure(exc, ()),)
             return Opened(tuple(steps), 1, Dataset(), failed, {}, ())
@@ -99,6 +115,21 @@ def open_night(
         records += stepped[1]
         dataset = stepped[0]
         place += 1
+    return Opened(tuple(steps), place, dataset, tuple(records), rows, tuple(frames))
+
+
+def fit_night(opened: Opened, settings: RunSettings) -> Opened:
+    """Fit the steps to the images that are there, and bring in what other nights have.
+
+    Parameters
+    ----------
+    opened : Opened
+        From `read_night`; its images may be those of several of its answers.
+    settings : RunSettings
+        Gives the adapter.
+    """
+    steps, place, dataset = list(opened.steps), opened.next_step, opened.dataset
+    records, frames = list(opened.records), list(opened.frames)
     if settings.adapt is not None and len(dataset):
         images = [block for batch in dataset for block in batch if isinstance(block, Image)]
         adaptation = settings.adapt(steps[place:], images)
@@ -112,7 +143,17 @@ def open_night(
         step.set_preceding_steps(steps[:number])
     for image in (block for batch in dataset for block in batch if isinstance(block, Image)):
         image.own_header()  # parsed, it takes fifty times the memory
-    return Opened(tuple(steps), place, dataset, tuple(records), rows, tuple(frames))
+    return replace(
+        opened,
+        steps=tuple(steps),
+        dataset=dataset,
+        records=tuple(records),
+        frames=tuple(frames),
+    )
+
+
+def _wanted(paths: Sequence[Path], settings: RunSettings) -> list[Path]:
+    return [p for p in paths if settings.frames is None or p.name in settings.frames]
 
 
 def _names(dataset: Dataset) -> list[str]:

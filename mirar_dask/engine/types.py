@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -323,6 +323,8 @@ class RunSettings:
     comes to its end."""
     listeners: tuple[Listener, ...] = ()
     adapt: Adapter | None = None
+    frames: Container[str] | None = None
+    """Names of the files that are loaded; None for all that the loader finds."""
     opened: Any = None
     """The `Opened` night of a plan of the same steps, so that headers are read once."""
     memo: Memo | None = None

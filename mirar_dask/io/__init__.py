@@ -6,6 +6,7 @@ from mirar_dask.io.checks import (
     SeveralImagesError,
     check_file_is_complete,
     check_image_has_core_fields,
+    why_incomplete,
 )
 from mirar_dask.io.extensions import (
     combine_mef_extension_file_headers,
@@ -54,4 +55,5 @@ __all__ = [
     "save_to_path",
     "saved_pixels",
     "tag_mef_extension_file_headers",
+    "why_incomplete",
 ]

@@ -54,10 +54,18 @@ def check_file_is_complete(path: Path | str) -> bool:
     Copying that is still going on, or was interrupted, leaves less. Bytes behind the last HDU, or
     a missing padding at the end, do no harm. Compressed files are decompressed for this.
     """
+    return why_incomplete(path) is None
+
+
+def why_incomplete(path: Path | str) -> str | None:
+    """Say in a sentence why a FITS file is not complete, or is none; None if it is.
+
+    As `check_file_is_complete`.
+    """
     try:
         with FitsFile(path) as file:
             for hdu in file.hdus():
                 file.check_complete(hdu)
-            return file.ends_well()
-    except (ImageNotFoundError, InvalidFitsError):
-        return False
+            return None if file.ends_well() else f"{path} is truncated: its compressed data end"
+    except (ImageNotFoundError, InvalidFitsError) as error:
+        return str(error)

@@ -5,6 +5,7 @@ A step takes their masters in place of one of its own making; their frames join 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,8 @@ def add_archived(associations: Iterable[Association], taken: Sequence[str]) -> l
     }
     images = []
     for frame in frames.values():
-        image = frame.image
-        assert image is not None
+        assert frame.image is not None
+        image = copy.copy(frame.image)  # a night that is watched asks for it again and again
         # Two nights often number their frames alike.
         name = f"{frame.night.replace('-', '')}_{frame.name}"
         while name in names:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mirar_dask.data import Image
@@ -81,6 +81,16 @@ class Archive:
     frames: tuple[Held, ...]
     unreadable: tuple[str, ...] = ()
     """Names of FITS files that could not be understood."""
+
+    def without(self, paths: Iterable[Path]) -> Archive:
+        """Leave out what lies in some files: those of the night itself."""
+        own = {path.resolve() for path in paths}
+        names = {path.name for path in own}
+
+        def is_own(path: Path) -> bool:
+            return path.name in names and path.resolve() in own
+
+        return replace(self, frames=tuple(f for f in self.frames if not is_own(f.path)))
 
 
 def list_frames(folder: Path) -> Iterator[Path]:

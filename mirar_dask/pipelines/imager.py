@@ -68,6 +68,7 @@ class ImagerPipeline(Pipeline):
         self.recipe = Recipe(self.instrument, settings or {})
         folders = [calibrations] if isinstance(calibrations, Path | str) else calibrations
         self.calibrations = [_existing(Path(folder)) for folder in folders]
+        self._scanned: Archive | None = None
         self.all_pipeline_configurations = self.recipe.configurations()
         for configuration in self.selected_configurations:
             if configuration in CONFIGURATIONS:
@@ -127,7 +128,10 @@ class ImagerPipeline(Pipeline):
         if not self.calibrations:
             return None
         own = {path for image in images for path in image.get_raw_img_list()}
-        return scan_archive(self.calibrations, open_frame, self.recipe.normaliser(), exclude=own)
+        if self._scanned is None:  # once a run, however often the run looks at its night
+            normaliser = self.recipe.normaliser()
+            self._scanned = scan_archive(self.calibrations, open_frame, normaliser, exclude=own)
+        return self._scanned.without(own)
 
     def _assumed(self, images: Iterable[Image]) -> list[str]:
         normaliser = self.recipe.normaliser()
