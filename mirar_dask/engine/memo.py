@@ -46,7 +46,7 @@ class Memo:
         self._written: set[str] = set()
         """Keys that this run has in its file."""
         self.recalls_own = False
-        """Whether what this run remembers is recalled by it too: it sees its frames several times."""
+        """Whether what this run does is recalled by it too: it sees its frames again and again."""
         for file in earlier:
             self._load(file)
         self._file = path.open("a", encoding="utf-8", buffering=1)
