@@ -117,7 +117,7 @@ class ImageStacker(BaseImageProcessor):
     ALDYn, ALROn (how it lay), ALBYn, ALNMn, ALRMn (on what evidence), ALWTn, ALFXn (how it was
     weighted and scaled), ALSKn, ALNOn (its sky and noise), and where stars were looked for (not
     with ``align_by`` 'wcs' or 'none') ALFWn, ALELn (width in pixels and ellipticity of its stars),
-    ALNSn (their number).
+    ALNSn (how many were found, 300 at most).
 
     Pixels are float32, NaN where no image has a value.
     """

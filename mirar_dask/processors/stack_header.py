@@ -216,4 +216,4 @@ def _describe_alignment(
         if place.stars is not None:
             header[f"ALFW{n}"] = (round(place.stars.fwhm, 4), "FWHM of its stars [pixel]")
             header[f"ALEL{n}"] = (round(place.stars.ellipticity, 4), "their ellipticity")
-            header[f"ALNS{n}"] = (place.stars.n_stars, "number of stars measured for these")
+            header[f"ALNS{n}"] = (place.stars.n_stars, "stars that were found in it")

@@ -5,6 +5,7 @@ Used by `mirar_dask.testing.night`; a new dialect is one more entry of `DIALECTS
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -134,6 +135,8 @@ def frame_header(
         header[words.noise_key] = (camera.read_noise, "[electron] readout noise")
     if words.saturate_key:
         header[words.saturate_key] = (camera.saturation, "[adu] highest value")
+    if frame.kind == "science":
+        header["AIRMASS"] = (round(airmass(datetime.fromisoformat(frame.date)), 4), "at the start")
     if dialect == "mirar":
         header["UTCTIME"] = (frame.date, "UTC, start of exposure")
     header["TELESCOP"] = ("simulated", "no telescope")
@@ -150,3 +153,20 @@ def frame_header(
         for key, card in stars.wcs_cards(shape, frame.dither).items():
             header[key] = card + shift if key == "CRPIX1" and not isinstance(card, str) else card
     return header
+
+
+def airmass(moment: datetime) -> float:
+    """Return the airmass of a field that a simulated telescope follows: it is highest at 23 h.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> round(airmass(datetime(2026, 3, 14, 23)), 2), round(airmass(datetime(2026, 3, 14, 20)), 2)
+    (1.01, 1.31)
+    """
+    hours = moment.hour + moment.minute / 60 + moment.second / 3600
+    angle = math.radians(15.0 * ((hours - 23.0 + 12.0) % 24.0 - 12.0))
+    latitude, declination = math.radians(33.0), math.radians(24.0)
+    height = math.sin(latitude) * math.sin(declination)
+    height += math.cos(latitude) * math.cos(declination) * math.cos(angle)
+    return 1.0 / max(height, 0.1)

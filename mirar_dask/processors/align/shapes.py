@@ -33,7 +33,7 @@ class StarShape:
     ellipticity: float
     """One less the ratio of their axes."""
     n_stars: int
-    """Stars that were measured."""
+    """Stars that were found; the brightest of them were measured."""
 
 
 def star_shape(image: FloatImage, stars: StarList) -> StarShape | None:
@@ -62,7 +62,7 @@ def star_shape(image: FloatImage, stars: StarList) -> StarShape | None:
     half, spread = (sxx + syy)[good] / 2, np.hypot((sxx - syy)[good] / 2, sxy[good])
     axes = np.sqrt(np.maximum(half - spread, 0.0) / (half + spread))
     return StarShape(
-        float(_TO_FWHM * np.median(size[good])), float(np.median(1.0 - axes)), int(good.sum())
+        float(_TO_FWHM * np.median(size[good])), float(np.median(1.0 - axes)), len(stars)
     )
 
 

@@ -1,0 +1,1 @@
+"""What a run measured: read from its products' headers and tables, written as tables."""
