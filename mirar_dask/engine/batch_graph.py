@@ -357,13 +357,8 @@ class BatchGraph:
 
     def _cut_useless(self, position: int) -> None:
         """Leave out the steps, of an image that ends early, that leave no trace."""
-        links = self.chains[position].links
         needed = max([*self._open_taps(position), self.done_links[position]])
-        for n in range(len(links), needed, -1):
-            if self.steps[links[n - 1].step].writes_products and not links[n - 1].history_only:
-                needed = n
-                break
-        self._ends[position] = needed
+        self._ends[position] = self.chains[position].end(self.steps, needed)
 
     def _finish_if_done(self, position: int) -> None:
         if self.done_links[position] >= self._ends[position] and not self._open_taps(position):

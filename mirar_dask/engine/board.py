@@ -85,6 +85,7 @@ class TaskBoard:
         urgency: int,
         landing: Landing,
         suffix: str = "",
+        batch: str = "",
     ) -> None:
         """Let a task wait for its turn; after a stop nothing new is taken.
 
@@ -104,6 +105,8 @@ class TaskBoard:
             What to do with its outcome.
         suffix : str
             Ends its label.
+        batch : str
+            Name of the batch that it belongs to.
         """
         if self.stopped:
             return
@@ -118,6 +121,7 @@ class TaskBoard:
             urgency=urgency,
             limited_by=limited,
             repeatable=all(self.steps[place].repeatable for place in places),
+            batch=batch,
         )
         self._landings[task.number] = landing
         heapq.heappush(self._queue, (-task.urgency, -len(names), task.number, task))

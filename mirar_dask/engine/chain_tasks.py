@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from mirar_dask.engine import memory
 from mirar_dask.engine.batch_graph import BatchGraph
+from mirar_dask.engine.batch_names import shown
 from mirar_dask.engine.board import Landing, TaskBoard, Urgency
 from mirar_dask.engine.book import RunBook
 from mirar_dask.engine.legs import Leg
@@ -33,6 +34,8 @@ class _Pool(NamedTuple):
     links: tuple[Link, ...]
     measures: tuple[int, ...]
     for_bands: bool
+    batch: str
+    """Name of the batch that they are in."""
 
     @classmethod
     def of(cls, leg: Leg) -> _Pool:
@@ -40,7 +43,8 @@ class _Pool(NamedTuple):
         kind = Urgency.FRAME_OF_MASTER if feeds_master else Urgency.CHAIN
         first = leg.links[0].step if leg.links else 0
         urgency = kind.within(leg.graph.segment)
-        return cls(urgency, first, id(leg.graph), leg.links, leg.measures, leg.for_bands)
+        name = shown(leg.graph.expansion.names[leg.position])
+        return cls(urgency, first, id(leg.graph), leg.links, leg.measures, leg.for_bands, name)
 
 
 class _Share(NamedTuple):
@@ -168,6 +172,7 @@ class ChainTasks:
                 [self.board.steps[place] for place in places],
             ),
             urgency=pool.urgency,
+            batch=pool.batch,
         )
         share = _Share(graph, {leg.position: leg for leg in taken})
         return self._begin(share, tuple(items), like)

@@ -15,6 +15,7 @@ from mirar_dask.data import ImageBatch
 from mirar_dask.data.late import is_listed
 from mirar_dask.engine import memory
 from mirar_dask.engine.batch_graph import BatchGraph
+from mirar_dask.engine.batch_names import shown
 from mirar_dask.engine.board import Landing, TaskBoard, Urgency
 from mirar_dask.engine.book import RunBook
 from mirar_dask.engine.legs import ContextState
@@ -143,7 +144,8 @@ class ContextTasks:
         landing: Landing,
     ) -> None:
         urgency = Urgency.CONTEXT.within(wanted.graph.segment)
-        self.board.post(work, (wanted.step,), names, nbytes, urgency, landing, suffix)
+        batch = shown(wanted.state.plan.batch)
+        self.board.post(work, (wanted.step,), names, nbytes, urgency, landing, suffix, batch)
 
     def _landing(self, wanted: _Wanted) -> Landing:
         return Landing(

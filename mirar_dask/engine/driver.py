@@ -28,6 +28,7 @@ from mirar_dask.engine.events import (
     RecordAdded,
     RunEnded,
     RunStarted,
+    Sampled,
     TaskFinished,
     TaskLost,
     TaskSubmitted,
@@ -38,6 +39,7 @@ from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin, register
+from mirar_dask.engine.sampling import Sampler, memory_of_workers, sample
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
 from mirar_dask.engine.types import LoadWork, RunResult, RunSettings, Task
 from mirar_dask.engine.workers import Workers
@@ -113,6 +115,7 @@ class _Run:
     announced: int = 0
     suspects: list[Flight] = field(default_factory=list)
     """Tasks whose worker died, to be tried again."""
+    sampler: Sampler | None = None
     stopped: str | None = None
     """Why nothing new is begun, if somebody wished so."""
 
@@ -152,7 +155,8 @@ class _Run:
                 group_by_group=self.settings.group_by_group, memo=self.settings.memo,
             )  # fmt: skip
             try:
-                self._drive(flow)
+                with Sampler(self._look) as self.sampler:
+                    self._drive(flow)
             except BaseException:
                 self.flights.cancel()
                 raise
@@ -210,6 +214,8 @@ class _Run:
         while True:
             landed = self.flights.landed(timeout=1.0)
             self.workers.announce_changes(self.settings.announce)
+            if self.sampler is not None:
+                self.sampler.announce(self.settings.announce)
             if landed:
                 return landed
             if self.workers.why_hopeless() is not None:
@@ -256,7 +262,9 @@ class _Run:
         self.flights.send(flights)
         now = time.time()
         for task, attempt in flights:
-            self.settings.announce(TaskSubmitted(task.label, task.number, attempt, task.names, now))
+            self.settings.announce(
+                TaskSubmitted(task.label, task.number, attempt, task.names, now, task.batch)
+            )
 
     def _take_in(self, flow: Flow, landed: Landed | GivenBack) -> None:
         if isinstance(landed, GivenBack):
@@ -270,7 +278,7 @@ class _Run:
             self.settings.announce(
                 TaskFinished(
                     task.label, task.number, flight.attempt, task.names, outcome.worker,
-                    outcome.seconds, times, time.time(), outcome.meter,
+                    outcome.seconds, times, time.time(), outcome.meter, task.batch, outcome.log,
                 )
             )  # fmt: skip
             return
@@ -288,6 +296,11 @@ class _Run:
             self.suspects += [Flight(part, flight.attempt + 1) for part in parts]
         else:
             flow.lose(task, f"{reason} ({flight.attempt + 1} attempts)")
+
+    def _look(self) -> Sampled:
+        """See what the run takes up."""
+        roots = self.settings.roots or current_roots()
+        return sample(memory_of_workers(self.client), self.place.cache, roots.output)
 
     # -- the cluster --------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any
 from mirar_dask.data import ImageBatch
 from mirar_dask.data.image_data import ImageHandle
 from mirar_dask.data.late import is_listed
+from mirar_dask.engine import batch_names
 from mirar_dask.engine.expansion import Chain, Context, Expansion, Leaf, Split
 from mirar_dask.engine.lookahead import AheadImage, LateError, as_ahead, look_ahead
 from mirar_dask.engine.questions import combines_frames, measures_frames, needs_whole_batch
@@ -40,6 +41,7 @@ class _Sub:
 
     images: dict[int, AheadImage]
     splits: tuple[Split, ...] = ()
+    path: batch_names.Path = ()
 
 
 def expand(
@@ -50,6 +52,7 @@ def expand(
     prefix: str,
     claims: Claims,
     *,
+    name: str = "",
     keep_images: bool = False,
 ) -> Expansion:
     """Walk a batch of images through steps ``start:stop``.
@@ -67,10 +70,12 @@ def expand(
         Begins the names of contexts.
     claims : Claims
         Told which products will be written.
+    name : str
+        Name of the batch.
     keep_images : bool
         Also return the images as they are where they leave, which takes memory.
     """
-    walk = _Walk(steps, start, stop, batch, prefix, claims)
+    walk = _Walk(steps, start, stop, batch, prefix, claims, name)
     expansion = walk.run()
     if keep_images:
         expansion.images = walk.last_seen
@@ -86,9 +91,10 @@ class _Walk:
         batch: Bunch,
         prefix: str,
         claims: Claims,
+        name: str,
     ) -> None:
         self.steps, self.start, self.stop, self.prefix = steps, start, stop, prefix
-        self.claims = claims
+        self.claims, self.name = claims, name
         self.handles: list[ImageHandle] = list(batch.members)  # type: ignore[arg-type]
         self.chains = [Chain(position) for position in range(len(self.handles))]
         self.clean = [True] * len(self.handles)
@@ -96,6 +102,8 @@ class _Walk:
         self.leaves: list[Leaf] = []
         self.late: str | None = None
         self.last_seen: dict[int, AheadImage] = {}
+        self.paths: list[batch_names.Path] = [()] * len(self.handles)
+        self.context_paths: dict[str, batch_names.Path] = {}
 
     def run(self) -> Expansion:
         """Walk all steps."""
@@ -112,7 +120,33 @@ class _Walk:
             subs = reached
         for sub in subs:
             self.leave(sub, self.stop)
-        return Expansion(self.chains, self.contexts, self.leaves, self.late)
+        return Expansion(self.chains, self.contexts, self.leaves, self.late, self.name_batches())
+
+    def name_batches(self) -> list[str]:
+        """Name the batch of each image, each leaf and each context."""
+        masters: dict[int, str] = {}
+        for context in self.contexts.values():
+            masters |= dict.fromkeys(context.frames, self.steps[context.step].step_name)
+        ends = {c.position: c.exit for c in self.chains if c.exit is not None}
+        aside = {p: end.step for p, end in ends.items() if end.status is Status.SET_ASIDE}
+        names = batch_names.of_paths(
+            self.paths,
+            self.name,
+            {p: step for p, step in masters.items() if p in aside},
+            {p: step for p, step in aside.items() if p not in masters},
+        )
+        telling = batch_names.telling_steps(self.paths)
+        for leaf in self.leaves:
+            leaf.batch = names[leaf.positions[0]]
+        for name, context in self.contexts.items():
+            inside = {names[position] for position in context.frames}
+            step, path = self.steps[context.step].step_name, self.context_paths[name]
+            context.batch = (
+                inside.pop()
+                if len(inside) == 1
+                else batch_names.of_master(step, path, self.name, telling)
+            )
+        return names
 
     def leave(self, sub: _Sub, next_step: int) -> None:
         if sub.images:
@@ -149,10 +183,14 @@ class _Walk:
             return [sub]
         for position, record in exits.items():
             self.chains[position].exit = record
-        return [
-            _Sub(images, (*sub.splits, Split(place, self.done(images), tuple(images))))
-            for images in groups
-        ]
+        parts = []
+        for key, images in groups.items():
+            path = sub.path + batch_names.turn(place, key)
+            for position in images:
+                self.paths[position] = path
+            splits = (*sub.splits, Split(place, self.done(images), tuple(images)))
+            parts.append(_Sub(images, splits, path))
+        return parts
 
     def claim_products(self, step: BaseProcessor, sub: _Sub) -> None:
         """Let an image go no further that would be saved over another one's product."""
@@ -225,6 +263,7 @@ class _Walk:
         else:
             self.find_master(step, sub, context)
         self.contexts[name] = context
+        self.context_paths[name] = sub.path
         for position in context.frames:
             self.tap(position, name, sub.images[position])
         return context
@@ -286,7 +325,7 @@ class _Walk:
 
     def divide(
         self, step: BaseProcessor, sub: _Sub
-    ) -> tuple[list[dict[int, AheadImage]], dict[int, Record]]:
+    ) -> tuple[dict[Any, dict[int, AheadImage]], dict[int, Record]]:
         """Ask a step into which parts its batch falls, and which images end here."""
         assert isinstance(step, BatchSplitter)
         groups: dict[tuple[Any, ...], dict[int, AheadImage]] = {}
@@ -304,4 +343,4 @@ class _Walk:
                 exits[position] = aside
             else:
                 groups.setdefault(key, {})[position] = image
-        return list(groups.values()), exits
+        return groups, exits

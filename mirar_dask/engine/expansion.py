@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mirar_dask.engine.lookahead import AheadImage
 from mirar_dask.engine.types import Bunch, Link
 from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.outcome import Record
+from mirar_dask.processors.base_processor import BaseProcessor
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class Context:
     records: tuple[Record, ...] = ()
     ahead: Bunch | None = None
     """For ``headers``: the batch with what is known of its headers."""
+    batch: str = ""
+    """Name of the batch that it is made of."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,29 @@ class Chain:
     """Why it ends before the others: set aside, or failed at a regroup by its header."""
     blocked_by: str | None = None
     """Context without which it cannot go on."""
+
+    def end(self, steps: Sequence[BaseProcessor], needed: int) -> int:
+        """Return the number of links after which nothing leaves a trace, if it ends early.
+
+        Parameters
+        ----------
+        steps : sequence of BaseProcessor
+            All steps of the run.
+        needed : int
+            Number of links that are done in any case.
+        """
+        for n in range(len(self.links), needed, -1):
+            link = self.links[n - 1]
+            if steps[link.step].writes_products and not link.history_only:
+                return n
+        return needed
+
+    def work(self, steps: Sequence[BaseProcessor]) -> list[int]:
+        """Return the steps that will do something to the image."""
+        end = len(self.links)
+        if self.exit is not None or self.blocked_by is not None:
+            end = self.end(steps, max((n for n in self.taps if n not in self.ahead), default=0))
+        return [link.step for link in self.links[:end] if not link.history_only]
 
 
 @dataclass(slots=True)
@@ -72,6 +99,8 @@ class Leaf:
     splits: tuple[Split, ...]
     group_keys: tuple[Any, ...] | None = None
     """Keys of its images at the regroup behind the segment, where they are known."""
+    batch: str = ""
+    """Its name."""
 
     def keyed(self) -> list[tuple[int, Any]]:
         """Return positions with these keys; none where they are not known."""
@@ -87,6 +116,8 @@ class Expansion:
     leaves: list[Leaf]
     late: str | None = None
     """Why looking ahead ended before the segment did."""
+    names: Sequence[str] = ()
+    """Name of the batch that an image is in, by its position."""
     images: dict[int, AheadImage] = field(default_factory=dict)
     """The images where they leave, for a plan that goes on with them; else none."""
 

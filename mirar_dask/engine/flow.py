@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mirar_dask.engine import memory
+from mirar_dask.engine import batch_names, memory
 from mirar_dask.engine.batch_graph import BatchGraph
 from mirar_dask.engine.board import Landing, TaskBoard, Urgency
 from mirar_dask.engine.book import RunBook
@@ -97,7 +97,8 @@ class Flow:
         self._book.hold(batches)
         for place, bunch in enumerate(batches):
             order, expansion = Order().then(place), foreseen.expansions.get(place)
-            self._enter(0, self.segments[0].start, bunch, order, expansion)
+            name = batch_names.of_entry(place, len(batches))
+            self._enter(0, self.segments[0].start, bunch, order, name, expansion)
         self._settle()
 
     # -- for the driver -----------------------------------------------------------------------
@@ -191,23 +192,24 @@ class Flow:
         place: int,
         bunch: Bunch,
         order: Order,
+        name: str,
         expansion: Expansion | None = None,
     ) -> None:
         """Let a batch, whose files are held, see a step."""
         stop = self.segments[segment].stop
         if place >= stop:
-            self._arrive(segment, bunch, order)
+            self._arrive(segment, bunch, order, name)
             return
         self._traffic.enter(segment)
         if self.stopped:
             return
         if bunch.is_sources or not bunch.members or needs_whole_batch(self.steps[place]):
-            self._batch_task(segment, place, bunch, order)
+            self._batch_task(segment, place, bunch, order, name)
             return
         if expansion is None or not expansion.holds():
             self.expansions += 1
             prefix = f"{segment}.{self.expansions}"
-            expansion = expand(self.steps, place, stop, bunch, prefix, self.claims)
+            expansion = expand(self.steps, place, stop, bunch, prefix, self.claims, name=name)
         if expansion.late is not None:
             self.late.append(expansion.late)
         graph = BatchGraph(self.steps, bunch, order, expansion, segment, self._book.ledger)
@@ -215,18 +217,18 @@ class Flow:
         self._traffic.follow(graph)
         self._touch(graph)
 
-    def _arrive(self, segment: int, bunch: Bunch, order: Order) -> None:
+    def _arrive(self, segment: int, bunch: Bunch, order: Order, name: str) -> None:
         """Let a batch wait at the end of a segment, or go on if nothing is done there."""
         if regroup_behind(self.steps, self.segments[segment]) is not None:
             self._gates.arrive(segment, bunch, order)
         else:
-            self._go_on(segment, bunch, order)
+            self._go_on(segment, bunch, order, name)
 
-    def _go_on(self, segment: int, bunch: Bunch, order: Order) -> None:
+    def _go_on(self, segment: int, bunch: Bunch, order: Order, name: str) -> None:
         """Let a batch into the segment behind this one, or among the results."""
         following = segment + 1
         if following < len(self.segments):
-            self._enter(following, self.segments[following].start, bunch, order)
+            self._enter(following, self.segments[following].start, bunch, order, name)
         else:
             self._final.append(Arrived(bunch, order))
 
@@ -263,7 +265,7 @@ class Flow:
         self._book.records.extend(graph.records)
         graph.records.clear()
         for bunch, leaf, order in graph.ready_leaves():
-            self._enter(graph.segment, leaf.next_step, bunch, order)
+            self._enter(graph.segment, leaf.next_step, bunch, order, leaf.batch)
         self._traffic.leave_if_complete(graph)
 
     def _recall_leg(self, graph: BatchGraph, leg: Leg) -> bool:
@@ -281,7 +283,7 @@ class Flow:
         graph.absorb_leg(replace(leg, links=leg.links[: known.passed]), known.image, {})
         return True
 
-    def _batch_task(self, segment: int, place: int, bunch: Bunch, order: Order) -> None:
+    def _batch_task(self, segment: int, place: int, bunch: Bunch, order: Order, name: str) -> None:
         step = self.steps[place]
         names = bunch.names
 
@@ -291,7 +293,8 @@ class Flow:
             self._book.drop((bunch,))
             self._book.take_rows(rows, order)
             for rank, child in enumerate(batches):
-                self._enter(segment, next_step, child, order.then(rank))
+                part = batch_names.of_part(name, rank, len(batches))
+                self._enter(segment, next_step, child, order.then(rank), part)
 
         def absorb(outcome: Outcome) -> None:
             if self._recall is not None:
@@ -314,4 +317,7 @@ class Flow:
             return
         nbytes = max(memory.of_batch(step, bunch) for step in self.steps[place:last])
         urgency = Urgency.BATCH.within(segment)
-        self._board.post(work, (place,), names, nbytes, urgency, Landing(absorb, lose))
+        landing = Landing(absorb, lose)
+        self._board.post(
+            work, (place,), names, nbytes, urgency, landing, batch=batch_names.shown(name)
+        )

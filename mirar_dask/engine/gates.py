@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mirar_dask.engine import memory
+from mirar_dask.engine import batch_names, memory
 from mirar_dask.engine.board import Landing, TaskBoard, Urgency
 from mirar_dask.engine.book import RunBook
 from mirar_dask.engine.order import Order
@@ -23,8 +23,8 @@ from mirar_dask.processors.base.forms import Regroup
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base_processor import BaseProcessor, KeyedRegroup
 
-GoOn = Callable[[int, Bunch, Order], None]
-"""Takes a batch, with its place, that has passed the end of the segment with this number."""
+GoOn = Callable[[int, Bunch, Order, str], None]
+"""Takes a batch that has passed the end of the segment with this number, its place and name."""
 Groups = dict[Any, list[tuple[tuple[int, ...], Handle]]]
 """Blocks, with their places in the night, by key."""
 
@@ -138,9 +138,9 @@ class Gates:
             if kept:
                 self.arrive(segment, Bunch(tuple(kept), arrived.bunch.is_sources), arrived.order)
         is_sources = any(arrived.bunch.is_sources for arrived in waiting)
-        for members in groups.values():
+        for key, members in groups.items():
             bunch = Bunch(tuple(handle for _, handle in members), is_sources)
-            self.go_on(segment, bunch, Order().then(*members[0][0]))
+            self.go_on(segment, bunch, Order().then(*members[0][0]), batch_names.of_key(key))
         return bool(groups)
 
     def _sort_into(
@@ -173,19 +173,22 @@ class Gates:
     def _regroup(self, segment: int, place: int, waiting: list[Arrived]) -> None:
         bunches = tuple(arrived.bunch for arrived in waiting)
         names = tuple(dict.fromkeys(name for bunch in bunches for name in bunch.names))
+        step = self.steps[place].step_name
         self.traffic.enter(segment)
 
         def absorb(outcome: Outcome) -> None:
             self.traffic.leave(segment)
             self.book.hold(outcome.batches)
             self.book.drop(bunches)
+            n = len(outcome.batches)
             for rank, bunch in enumerate(outcome.batches):
-                self.go_on(segment, bunch, Order().then(rank))
+                name = batch_names.of_part(step, rank, n) if n > 1 else ""
+                self.go_on(segment, bunch, Order().then(rank), name)
 
         def lose(reason: str) -> None:
             self.traffic.leave(segment)
             self.book.drop(bunches)
-            lost = Record(names, Status.LOST, self.steps[place].step_name, reason)
+            lost = Record(names, Status.LOST, step, reason)
             self.book.records.append(lost)
 
         nbytes = max(memory.of_batch(self.steps[place], bunch) for bunch in bunches)

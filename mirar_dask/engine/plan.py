@@ -14,16 +14,18 @@ from typing import Any
 from mirar_dask.data import Dataset
 from mirar_dask.data.cache import use_place
 from mirar_dask.engine import memory
+from mirar_dask.engine.batch_names import of_entry, of_key, shown
 from mirar_dask.engine.collecting import seldom
 from mirar_dask.engine.expand import expand
 from mirar_dask.engine.expansion import Expansion, Foreseen
 from mirar_dask.engine.lookahead import AheadHandle, LateError, as_ahead
 from mirar_dask.engine.opening import Opened, open_night
 from mirar_dask.engine.places import RunPlace
+from mirar_dask.engine.planned_batches import END, PlannedBatch, expanded, whole_batch
 from mirar_dask.engine.questions import needs_whole_batch
 from mirar_dask.engine.recollection import first_unsure
-from mirar_dask.engine.segments import Segment, cut
-from mirar_dask.engine.types import Bunch, Handle, RunSettings
+from mirar_dask.engine.segments import Segment, cut, regroup_behind
+from mirar_dask.engine.types import Bunch, RunSettings
 from mirar_dask.errors import NothingToDoError
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.claims import Claims
@@ -73,15 +75,6 @@ def _not_resumable(steps: Sequence[BaseProcessor]) -> list[str]:
     return [f"from step '{step.step_name}' on: {step.why_unsure}" for step in steps[unsure:][:1]]
 
 
-@dataclass(frozen=True)
-class PlannedBatch:
-    """A batch at the end of a stretch of steps."""
-
-    before: str
-    """Step that it sees next, or 'end'."""
-    members: tuple[str, ...]
-
-
 @dataclass
 class Plan:
     """What will be done to a night."""
@@ -127,7 +120,7 @@ class Plan:
             "frames": self.frames,
             "steps": [dict(vars(step)) for step in self.steps],
             "masters": [{**vars(master), "frames": list(master.frames)} for master in self.masters],
-            "batches": [{"before": b.before, "members": list(b.members)} for b in self.batches],
+            "batches": [batch.to_json() for batch in self.batches],
             "missing": [
                 {"step": r.step, "status": r.status.value, "reason": r.reason, "files": r.names}
                 for r in self.missing
@@ -187,6 +180,10 @@ def plan(steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings
         return _Planner(opened).plan()
 
 
+Named = tuple[Bunch, str]
+"""A batch and its name."""
+
+
 class _Planner:
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
@@ -199,6 +196,7 @@ class _Planner:
         self.late: list[str] = []
         self.claims = Claims()
         self.foreseen = Foreseen()
+        self.segments: Sequence[Segment] = ()
 
     def plan(self) -> Plan:
         start = self.opened.next_step
@@ -233,24 +231,30 @@ class _Planner:
         )
 
     def _walk_segments(self, segments: Sequence[Segment]) -> None:
-        bunches: list[Bunch] | None = list(self.opened.bunches)
+        self.segments = segments
+        first = self.opened.bunches
+        bunches: list[Named] | None = [
+            (bunch, of_entry(place, len(first))) for place, bunch in enumerate(first)
+        ]
         self.foreseen = self._foresee(segments[0])
-        for segment in segments:
+        for number, segment in enumerate(segments):
             assert bunches is not None
-            arrived: list[Bunch] = []
+            arrived: list[Named] = []
             known = True
-            first = self.foreseen.expansions if segment is segments[0] else {}
-            for place, bunch in enumerate(bunches):
-                expansion = first.get(place)
-                known &= self._walk(segment.start, segment.stop, bunch, arrived, expansion)
+            foreseen = {} if number else self.foreseen.expansions
+            for place, (bunch, name) in enumerate(bunches):
+                expansion = foreseen.get(place)
+                known &= self._walk(number, segment.start, bunch, name, arrived, expansion)
             if not known:
                 return
             last = self.all_steps[segment.stop - 1] if segment.stop > segment.start else None
             bunches = self._regroup(last, segment.stop, arrived)
             if bunches is None:
                 return
-        for bunch in bunches or []:
-            self.batches.append(PlannedBatch("end", _members(bunch)))
+        if regroup_behind(self.all_steps, segments[-1]) is not None:
+            for bunch, name in bunches or ():
+                end = PlannedBatch(shown(name), len(segments), bunch.names, (), END)
+                self.batches.append(end)
 
     def _foresee(self, segment: Segment) -> Foreseen:
         """Expand the batches that enter the first segment; the run goes on from there."""
@@ -260,34 +264,41 @@ class _Planner:
             for place, bunch in enumerate(self.opened.bunches):
                 if bunch.members and not bunch.is_sources:
                     prefix = f"plan.{place}"
+                    name = of_entry(place, len(self.opened.bunches))
                     expansions[place] = expand(
-                        steps, start, stop, bunch, prefix, self.claims, keep_images=True
+                        steps, start, stop, bunch, prefix, self.claims, name=name, keep_images=True
                     )
         return Foreseen(expansions, self.claims.copy())
 
     def _walk(
         self,
+        number: int,
         start: int,
-        stop: int,
         bunch: Bunch,
-        arrived: list[Bunch],
+        name: str,
+        arrived: list[Named],
         expansion: Expansion | None = None,
     ) -> bool:
         """Follow one batch; False where only the run will tell how it goes on."""
+        stop = self.segments[number].stop
         if start >= stop:
-            arrived.append(bunch)
+            arrived.append((bunch, name))
             return True
         step = self.all_steps[start]
         if needs_whole_batch(step):
             self._count(start, 1, len(bunch.members))
-            self.batches.append(PlannedBatch(step.step_name, _members(bunch)))
+            if start == self.segments[number].start:  # else its way up to here tells of it
+                self.batches.append(
+                    whole_batch(self.all_steps, self.segments, number, start, bunch, name)
+                )
             if start + 1 < len(self.all_steps):
                 why = f"step '{step.step_name}' works on whole batches: what it returns is known"
                 self._late_from(start + 1, f"{why} at run time only")
             return False
         expansion = expansion or expand(
-            self.all_steps, start, stop, bunch, str(start), self.claims, keep_images=True
+            self.all_steps, start, stop, bunch, str(start), self.claims, name=name, keep_images=True
         )
+        self.batches += expanded(self.all_steps, self.segments, number, bunch, expansion)
         self._count_chains(expansion)
         self._add_masters(expansion, bunch)
         if expansion.late is not None:
@@ -297,12 +308,9 @@ class _Planner:
             members: Any = tuple(AheadHandle(expansion.images.pop(p)) for p in leaf.positions)
             if leaf.next_step < stop and not needs_whole_batch(self.all_steps[leaf.next_step]):
                 self._late_from(leaf.next_step, expansion.late or "")
-                self.batches.append(
-                    PlannedBatch(self.all_steps[leaf.next_step].step_name, _members_of(members))
-                )
                 known = False
             else:
-                known &= self._walk(leaf.next_step, stop, Bunch(members), arrived)
+                known &= self._walk(number, leaf.next_step, Bunch(members), leaf.batch, arrived)
         return known
 
     def _count_chains(self, expansion: Expansion) -> None:
@@ -342,15 +350,15 @@ class _Planner:
             )
 
     def _regroup(
-        self, last: BaseProcessor | None, stop: int, arrived: list[Bunch]
-    ) -> list[Bunch] | None:
+        self, last: BaseProcessor | None, stop: int, arrived: list[Named]
+    ) -> list[Named] | None:
         if last is None or last.regroup in (Regroup.NONE, Regroup.DROP_EMPTY, Regroup.SPLIT):
             return arrived
         if last.regroup is Regroup.FREE or not isinstance(last, KeyedRegroup):
             self._late_from(stop, f"step '{last.step_name}' regroups as it likes, at run time")
             return None
         try:
-            merged, records = last.merge(Dataset([bunch.open() for bunch in arrived]))
+            merged, records = last.merge(Dataset([bunch.open() for bunch, _ in arrived]))
         except LateError as exc:
             why = f"step '{last.step_name}' asks for {exc}, known at run time only"
             self._late_from(stop, why)
@@ -358,8 +366,11 @@ class _Planner:
             return None
         self.missing += [r for r in records if r.status is Status.FAILED]
         self.steps[stop - 1].batches = len(merged)
-        ahead: Any = [tuple(AheadHandle(as_ahead(image)) for image in batch) for batch in merged]
-        return [Bunch(members) for members in ahead]
+        found: list[Named] = []
+        for batch in merged:
+            members: Any = tuple(AheadHandle(as_ahead(image)) for image in batch)
+            found.append((Bunch(members), of_key(last.group_key(batch[0]))))
+        return found
 
     def _late_from(self, place: int, why: str) -> None:
         self.late.append(why)
@@ -378,11 +389,3 @@ def _describe(step: BaseProcessor, segment: int) -> PlannedStep:
     return PlannedStep(
         step.step_name, type(step).__name__, step.description(), form, segment, step.regroup.value
     )
-
-
-def _members(bunch: Bunch) -> tuple[str, ...]:
-    return _members_of(bunch.members)
-
-
-def _members_of(members: Sequence[Handle]) -> tuple[str, ...]:
-    return tuple(member.name for member in members)

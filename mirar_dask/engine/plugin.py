@@ -12,6 +12,7 @@ import dask
 from distributed import Client, Worker, WorkerPlugin
 
 from mirar_dask.engine.bench import Bench, clear_away, lay_out
+from mirar_dask.engine.task_log import begin_listening, end_listening
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +66,11 @@ class BenchPlugin(WorkerPlugin):
             # A Dask array computed inside a task would otherwise go back to the cluster.
             dask.config.set(scheduler="synchronous")
         lay_out(self.key, self.bench)
+        begin_listening(self.bench.steps, alone=bool(worker.nanny) and worker.state.nthreads == 1)
 
     def teardown(self, worker: Worker) -> None:
         """Forget the run; Dask calls this where the plugin is taken away."""
+        end_listening()
         clear_away(self.key)
 
 

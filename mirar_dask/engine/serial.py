@@ -5,6 +5,7 @@ It is the oracle: every other engine gives the same pixels to the last bit, and 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -14,7 +15,9 @@ from mirar_dask.data.metering import metered
 from mirar_dask.engine.events import RecordAdded, RunEnded, RunStarted, TaskFinished
 from mirar_dask.engine.opening import open_night
 from mirar_dask.engine.places import RunPlace
+from mirar_dask.engine.sampling import SECONDS, memory_here, sample
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
+from mirar_dask.engine.task_log import kept_log, listening
 from mirar_dask.engine.types import RunResult, RunSettings
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
@@ -57,17 +60,27 @@ class SerialEngine:
                 records.append(record)
                 settings.announce(RecordAdded(record, time.time()))
 
+        roots, looked = settings.roots or current_roots(), -math.inf
+
+        def look() -> None:
+            nonlocal looked
+            if time.monotonic() - looked >= SECONDS:
+                settings.announce(sample(memory_here(), place.cache, roots.output))
+                looked = time.monotonic()
+
         with (
             RunPlace(settings) as place,
-            use_roots(settings.roots or current_roots()),
+            use_roots(roots),
             use_place(place.cache),
             use_claims(Claims()),
             task_memory(self.memory),
+            listening(steps),
         ):
             opened = settings.opened or open_night(steps, dataset, settings)
             planned = time.perf_counter()
             names = tuple(step.step_name for step in opened.steps)
             settings.announce(RunStarted(settings.run_id, time.time(), names, opened.frames))
+            look()
             note(opened.records)
             for number, found in opened.rows.items():
                 note(opened.steps[number].save_table(found))
@@ -82,15 +95,16 @@ class SerialEngine:
                     break
                 began = time.perf_counter()
                 n = sum(len(batch) for batch in dataset)
-                with metered() as meter:
+                with metered() as meter, kept_log() as log:
                     stepped = step.step(dataset)
+                look()
                 note(stepped.records)
                 dataset = stepped.dataset
                 seconds = time.perf_counter() - began
                 settings.announce(
                     TaskFinished(
                         step.step_name, 0, 0, (), "serial", seconds,
-                        ((step.step_name, seconds, n),), time.time(), meter,
+                        ((step.step_name, seconds, n),), time.time(), meter, log=log.lines(),
                     )
                 )  # fmt: skip
             dataset = place.keep(dataset)

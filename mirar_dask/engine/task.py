@@ -19,6 +19,7 @@ from mirar_dask.engine.batch_work import do_batch, do_load, do_regroup
 from mirar_dask.engine.bench import Bench, find_bench, use_bench
 from mirar_dask.engine.chain_work import do_chain
 from mirar_dask.engine.context_work import do_band, do_master, do_prepare
+from mirar_dask.engine.task_log import kept_log
 from mirar_dask.engine.types import (
     BandWork,
     BatchWork,
@@ -54,6 +55,7 @@ def execute(bench: Bench, task: Task) -> Outcome:
         use_place(bench.place),
         task_memory(bench.budget),
         metered() as meter,
+        kept_log() as log,
     ):
         try:
             outcome = perform(task, bench)
@@ -62,7 +64,7 @@ def execute(bench: Bench, task: Task) -> Outcome:
             outcome = Outcome(failed=True, records=(step.failure(exc, task.names),))
     worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     seconds = time.perf_counter() - start
-    return replace(outcome, seconds=seconds, worker=worker, meter=meter)
+    return replace(outcome, seconds=seconds, worker=worker, meter=meter, log=log.lines())
 
 
 def execute_remote(run_id: str, task: Task) -> Outcome:

@@ -190,6 +190,8 @@ class Task:
     limited_by: int | None = None
     """Step whose concurrency limit holds for this task."""
     repeatable: bool = True
+    batch: str = ""
+    """Name of the batch that it belongs to; empty where it concerns several."""
 
 
 Rows = tuple[tuple[int, int, tuple[Row, ...]], ...]
@@ -293,6 +295,8 @@ class Outcome:
     """Of a batch, in the order of the steps, where they were asked for."""
     written: tuple[Mark, ...] = ()
     """A master that was saved."""
+    log: tuple[str, ...] = ()
+    """Lines that were logged meanwhile."""
 
 
 # -- what an engine is ------------------------------------------------------------------------
