@@ -7,12 +7,16 @@ the driver reads headers.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver, resource_tracker, util
+from pathlib import Path
+
+from mirar_dask.life import sign_folder
 
 PRELOADED = "mirar_dask.preloaded"
 """Module that imports what workers need of any night."""
@@ -32,6 +36,8 @@ ENVIRONMENT = {
 }
 """Environment of worker processes."""
 
+logger = logging.getLogger(__name__)
+
 _running = False
 
 
@@ -46,8 +52,14 @@ def start_early() -> None:
         return
     multiprocessing.get_context(METHOD).set_forkserver_preload([PRELOADED])
     resource_tracker.ensure_running()  # its first start unblocks signals in this thread
-    with _environment(), _interrupts_blocked():
-        forkserver.ensure_running()
+    try:
+        with _environment(), _interrupts_blocked():
+            forkserver.ensure_running()
+    except OSError as error:  # temporary space whose path is too long for a socket, say
+        logger.info("worker processes are spawned, which takes longer: %s", error)
+        return
+    # It holds the server's socket, and stays behind if this process is killed.
+    sign_folder(Path(util.get_temp_dir()))
     _running = True
 
 

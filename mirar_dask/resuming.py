@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirar_dask.atomic import TEMPORARY_PREFIX, replacing
+from mirar_dask.atomic import replacing
 from mirar_dask.config import NightSettings
 from mirar_dask.errors import UsageError
 from mirar_dask.monitoring.runs import REQUEST, run_folders
@@ -138,24 +137,9 @@ def clear_debris(night: Path, run_id: str) -> None:
 
     To be called by the run that holds the night, so that no other is alive.
     """
-    from mirar_dask.monitoring.heartbeat import ALIVE
+    from mirar_dask.debris import Debris, night_debris, remove
 
-    killed = [f for f in run_folders(night) if f.name != run_id and (f / ALIVE).exists()]
-    for folder in killed:
-        for cache in _caches(folder):
-            shutil.rmtree(cache, ignore_errors=True)
-    if killed:
-        for path in night.rglob(f"{TEMPORARY_PREFIX}*"):
-            path.unlink(missing_ok=True)
-
-
-def _caches(folder: Path) -> Iterator[Path]:
-    from mirar_dask.monitoring.run_folder import CACHE
-
-    yield folder / CACHE
-    try:
-        elsewhere = json.loads((folder / REQUEST).read_text(encoding="utf-8"))["cache"]
-    except (OSError, ValueError, KeyError):
-        return
-    if elsewhere.strip().lower() not in ("on", "off"):
-        yield Path(elsewhere).expanduser().absolute() / folder.name
+    for found in night_debris(night.resolve(), holder=run_id):
+        why = remove(found, holder=run_id) if isinstance(found, Debris) else found.why
+        if why:
+            logger.info("%s of a dead run was left: %s", found.path, why)

@@ -6,6 +6,7 @@ so that ``mirar-dask --help`` answers at once.
 
 from mirar_dask.cli.app import app, command, main
 from mirar_dask.cli.cancel import cancel
+from mirar_dask.cli.clean import clean
 from mirar_dask.cli.cluster import cluster
 from mirar_dask.cli.demo import demo
 from mirar_dask.cli.pipelines import pipelines
@@ -22,7 +23,7 @@ __all__ = ["app", "command", "main"]
 
 _COMMANDS = (
     *(demo, simulate, plan, run, resume, submit),
-    *(status, report, runs, cancel),
+    *(status, report, runs, cancel, clean),
     *(pipelines, processors, cluster),
 )
 for _command in _COMMANDS:

@@ -12,6 +12,10 @@ from mirar_dask.cluster.connection import connect
 from mirar_dask.cluster.places import Places
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.errors import ClusterError
+from mirar_dask.life import sign_folder
+
+CHECK = ".check-"
+"""How the name of the folder of a check begins."""
 
 
 def check_cluster(spec: ClusterSpec, places: Places) -> Iterator[str]:
@@ -61,6 +65,6 @@ def _folder(places: Places, stack: ExitStack) -> Path | None:
     if places.output is None:
         return None
     places.output.mkdir(parents=True, exist_ok=True)
-    return Path(
-        stack.enter_context(tempfile.TemporaryDirectory(prefix=".check-", dir=places.output))
-    )
+    made = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=CHECK, dir=places.output)))
+    sign_folder(made)
+    return made

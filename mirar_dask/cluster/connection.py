@@ -15,6 +15,8 @@ from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.serial import SerialEngine
 from mirar_dask.engine.types import Engine
+from mirar_dask.life import sign_folder
+from mirar_dask.private import make_private
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -103,7 +105,8 @@ def _client(
 def _temporary(stack: ExitStack) -> Path:
     """Make a folder below home, which hosts of a cluster share as a rule; gone in the end."""
     above = Path.home() / SHARED
-    above.mkdir(mode=0o700, exist_ok=True)
+    make_private(above)
     made = Path(tempfile.mkdtemp(dir=above))
     stack.callback(shutil.rmtree, made, ignore_errors=True)
+    sign_folder(made)
     return made

@@ -37,6 +37,7 @@ from mirar_dask.cluster.sighting import (
 )
 from mirar_dask.engine.plugin import register
 from mirar_dask.errors import ClusterError
+from mirar_dask.private import make_private
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,9 @@ def order_for(places: Places) -> Iterator[Order]:
     try:
         for place, folder in (("output", places.output), ("cache", places.cache)):
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                if place == "cache":
+                    make_private(folder)
+                folder.mkdir(parents=True, exist_ok=True)
                 read.append((place, write_token(folder, "driver")))
                 write.append((place, folder))
         yield Order(tuple(read), tuple(write), own_versions(), time.time())

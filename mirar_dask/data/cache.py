@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from mirar_dask.data.memory import current_task_memory, task_memory
 from mirar_dask.errors import MirarDaskError
+from mirar_dask.life import owner_of, sign_folder
 
 __all__ = [
     "CACHE_DIR_VARIABLE",
@@ -47,6 +48,9 @@ CACHE_KEY_VARIABLE: Final = "MIRAR_DASK_CACHE_KEY"
 """Environment variable with the mark that the folder's owner puts into the names of its files."""
 SWITCHES: Final = ("USE_MIRAR_CACHE", "USE_WINTER_CACHE")
 """Environment variables that switch the cache off; either is enough."""
+
+TEMPORARY: Final = "mirar_dask-"
+"""How the names of private temporary folders begin."""
 
 _WORDS = {"1": True, "true": True, "yes": True, "on": True}
 _WORDS |= {"0": False, "false": False, "no": False, "off": False}
@@ -185,7 +189,8 @@ class Cache:
         """Return the folder, and choose one if none was set.
 
         The folder that a parent process named in the environment comes first, then a private
-        temporary folder, which this process removes when it ends.
+        temporary folder, which this process removes when it ends; if it is killed, the next one
+        that needs such a folder does.
         """
         if self.cache_dir is None and use_cache() and current_place() is None:
             with self._lock:
@@ -201,8 +206,12 @@ class Cache:
         elif named and not key:  # a wish of the user, not the folder of a parent process
             self.set_cache_dir(named)
         else:
-            self._use(Path(tempfile.mkdtemp(prefix="mirar_dask-")), new_key())
-            self._empty_at_end(remove_folder)
+            above = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+            (above / "cache").mkdir(mode=0o700)
+            self._use(above / "cache", new_key())
+            self._empty_at_end(remove_temporary)
+            sign_folder(above)
+            clear_dead_folders()
 
     def _use(self, path: Path, key: str) -> None:
         self.cache_dir, self.key, self.ends_early = path, key, False
@@ -244,6 +253,19 @@ def _unowned(folder: Path | None) -> Cache:
     return made
 
 
+def clear_dead_folders() -> None:
+    """Remove the private temporary folders of this user's processes that were killed."""
+    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            if not entry.name.startswith(TEMPORARY):
+                continue
+            with suppress(OSError):  # it went while we looked
+                ours = entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+                owner = owner_of(Path(entry.path)) if ours and not entry.is_symlink() else None
+                if owner is not None and owner.lives() is False:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
 def new_key() -> str:
     """Return a fresh mark for the files of one owner."""
     return uuid.uuid4().hex[:12]
@@ -252,6 +274,11 @@ def new_key() -> str:
 def new_name(key: str) -> str:
     """Return a file name that no process has used or will use."""
     return f"{key}-{uuid.uuid4().hex}.npy"
+
+
+def is_cache_file(name: str) -> bool:
+    """Tell by its name whether a file is one of a cache, whole or half written."""
+    return _FILE_NAME.fullmatch(name) is not None
 
 
 def empty_folder(path: Path, key: str, made: bool) -> None:
@@ -266,9 +293,9 @@ def empty_folder(path: Path, key: str, made: bool) -> None:
             path.rmdir()
 
 
-def remove_folder(path: Path, key: str) -> None:
-    """Remove a private folder with all that is in it."""
-    shutil.rmtree(path, ignore_errors=True)
+def remove_temporary(path: Path, key: str) -> None:
+    """Remove a private temporary folder, in which the cache's folder lies."""
+    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 cache = Cache()

@@ -12,6 +12,8 @@ from mirar_dask.data import DataBlock, Dataset, Image, NpyPixels
 from mirar_dask.data.cache import CachePlace, cache, new_key, use_cache
 from mirar_dask.engine.pending import PendingMember, PendingPixels
 from mirar_dask.engine.types import RunSettings
+from mirar_dask.life import sign_folder
+from mirar_dask.private import make_private
 
 
 class RunPlace:
@@ -34,6 +36,9 @@ class RunPlace:
             self.cache = CachePlace(None, "", patience)
             return
         folder = settings.cache_dir or cache.ensure_cache_dir()
+        if settings.cache_dir is not None:
+            make_private(folder)
+            sign_folder(folder, settings.run_id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.cache = CachePlace(folder.absolute(), new_key(), patience)
 

@@ -13,14 +13,16 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mirar_dask.atomic import replacing
 from mirar_dask.errors import UsageError, WriteError
+from mirar_dask.life import Life, process_started, this_kernel
 from mirar_dask.monitoring.run_folder import RUNS, make_run_folder
 
 logger = logging.getLogger(__name__)
@@ -31,8 +33,6 @@ BEAT_SECONDS = 5.0
 """How often it is written anew."""
 SILENT_SECONDS = 60.0
 """After so long without a beat a run on another host is taken for dead."""
-SAME_START = 10.0
-"""Seconds by which the start of one process may seem to move when its host's clock is set."""
 
 
 class NightBusyError(UsageError):
@@ -52,12 +52,14 @@ class Sign:
     """When its process began, in seconds since the epoch: process ids are used again."""
     beat: float
     """Time of the last beat, in seconds since the epoch."""
+    kernel: str = ""
+    """The running system and its process numbers: see `mirar_dask.life.this_kernel`."""
 
     def alive(self, now: float | None = None) -> bool:
         """Tell whether the run goes on: its process is there, or, elsewhere, it beat lately."""
-        if self.host == socket.gethostname():
-            began = _process_started(self.pid)
-            return began is not None and abs(began - self.process_started) < SAME_START
+        lives = Life(self.host, self.kernel, self.pid, self.process_started).lives()
+        if lives is not None:
+            return lives
         return (time.time() if now is None else now) - self.beat < SILENT_SECONDS
 
 
@@ -65,9 +67,21 @@ def read_sign(folder: Path) -> Sign | None:
     """Read the sign of the run with this folder; None if it has ended in good order."""
     try:
         values = json.loads((folder / ALIVE).read_text(encoding="utf-8"))
-        return Sign(**{part.name: values[part.name] for part in fields(Sign)})
-    except (OSError, ValueError, KeyError, TypeError):
+        return _sign(values)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+
+
+def _sign(values: Mapping[str, Any]) -> Sign:
+    return Sign(
+        run_id=str(values["run_id"]),
+        pid=int(values["pid"]),
+        host=str(values["host"]),
+        started=str(values["started"]),
+        process_started=float(values["process_started"]),
+        beat=float(values["beat"]),
+        kernel=str(values.get("kernel", "")),
+    )
 
 
 def running(night: Path) -> Sign | None:
@@ -105,8 +119,9 @@ def beating(night: Path, run_id: str, look: Callable[[Path], None] | None = None
     (night / RUNS).mkdir(parents=True, exist_ok=True)
     pid = os.getpid()
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    sign = Sign(run_id, pid, socket.gethostname(), now, _process_started(pid) or 0.0, time.time())
-    with _alone(night / RUNS):
+    began = process_started(pid) or 0.0
+    sign = Sign(run_id, pid, socket.gethostname(), now, began, time.time(), this_kernel())
+    with alone(night / RUNS):
         other = running(night)
         if other is not None:
             raise NightBusyError(
@@ -149,7 +164,7 @@ def _write(folder: Path, sign: Sign) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Let one process at a time look for others and write its own sign.
 
     The lock goes with its process, however that ends. Where a file system knows no locks of
@@ -162,16 +177,3 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-def _process_started(pid: int) -> float | None:
-    """Return when a process of this host began; None if there is none of that number."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return float(process.create_time())
-    except psutil.NoSuchProcess:
-        return None

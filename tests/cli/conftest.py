@@ -86,12 +86,14 @@ class SlowPipeline(Pipeline):
 
 
 @contextmanager
-def running(night: Path, tmp_path: Path, cluster: str) -> Iterator[subprocess.Popen[str]]:
+def running(
+    night: Path, tmp_path: Path, cluster: str, *more: str
+) -> Iterator[subprocess.Popen[str]]:
     """Start a run that would take minutes, and wait until its workers are at work."""
     (tmp_path / "slow.py").write_text(SLOW)
     words = ["run", f"{tmp_path / 'slow.py'}:SlowPipeline", "--raw", str(night)]
     words += ["--out", str(tmp_path / "out"), "--cluster", cluster]
-    words += [] if cluster == "serial" else ["--workers", "1"]
+    words += [*more] if cluster == "serial" else ["--workers", "1", *more]
     process = subprocess.Popen(
         [sys.executable, "-m", "mirar_dask", *words],
         stdout=subprocess.PIPE,
@@ -110,7 +112,7 @@ def running(night: Path, tmp_path: Path, cluster: str) -> Iterator[subprocess.Po
         process.communicate()
 
 
-SlowRun = Callable[[Path, Path, str], AbstractContextManager["subprocess.Popen[str]"]]
+SlowRun = Callable[..., AbstractContextManager["subprocess.Popen[str]"]]
 
 
 @pytest.fixture

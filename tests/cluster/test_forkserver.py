@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,19 @@ def test_workers_are_forked_with_their_environment_and_spared_interrupts(tmp_pat
         [sys.executable, str(script)], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.stdout.strip() == "well", done.stderr
+
+
+def test_without_a_place_for_its_socket_workers_are_spawned(tmp_path: Path) -> None:
+    """Temporary space of batch jobs can have a path that is too long for one."""
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    code = "from mirar_dask import forkserver as f; f.start_early(); print(f.start_method())"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(long)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "spawn\n"
+    assert not list(long.iterdir())

@@ -160,3 +160,35 @@ assert cache.cache_dir is None
 """
     run_python(code)
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(
+    run_python: Callable[..., str], tmp_path: Path
+):
+    """Nothing runs in a process that is killed; the folders of those that live stay."""
+    code = """
+pipe = os.pipe()
+child = os.fork()
+if child == 0:
+    images = [make()]
+    os.write(pipe[1], bytes(cache.get_cache_dir()))
+    os.kill(os.getpid(), 9)
+place = Path(os.fsdecode(os.read(pipe[0], 1000)))
+os.waitpid(child, 0)
+assert list(place.glob("*.npy"))
+living = os.pipe()
+other = os.fork()
+if other == 0:
+    images = [make()]
+    os.write(pipe[1], bytes(cache.get_cache_dir()))
+    os.read(living[0], 1)
+    sys.exit(0)
+alive = Path(os.fsdecode(os.read(pipe[0], 1000)))
+images = [make()]
+assert not place.parent.exists()
+assert list(alive.glob("*.npy"))
+os.write(living[1], b"x")
+os.waitpid(other, 0)
+"""
+    run_python(HEAD + code)
+    assert list((tmp_path / "temporary").iterdir()) == []

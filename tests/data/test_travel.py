@@ -26,7 +26,7 @@ from mirar_dask.data import (
     cache,
     task_memory,
 )
-from mirar_dask.data.cache import remove_folder
+from mirar_dask.data.cache import remove_temporary
 from mirar_dask.data.generations import link_generation
 
 MakeImage = Callable[..., Image]
@@ -212,7 +212,7 @@ def folder_of_the_cache() -> str:
 def test_a_pickle_whose_maker_is_gone_says_so():
     """The error comes when the pixels are read, not when the pickle is."""
     folder, pickled = in_a_fork(make_and_pickle)
-    remove_folder(folder, "")
+    remove_temporary(folder, "")
     arrived = pickle.loads(pickled)
     assert arrived.get_name() == "made.fits"
     with pytest.raises(CacheError, match="is not there"):
