@@ -101,7 +101,7 @@ def write_error(path: Path, error: OSError) -> WriteError:
     code = error.errno if error.errno is not None else 0
     reason = _REASONS.get(code) or error.strerror or str(error)
     wanted = WriteError(f"cannot write {path}: {reason}")
-    wanted.errno = error.errno
+    wanted.errno, wanted.path = error.errno, path
     return wanted
 
 

@@ -8,9 +8,8 @@ else. The driver alone retries.
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -22,26 +21,29 @@ from mirar_dask.data import Dataset
 from mirar_dask.data.cache import new_key, use_place
 from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine import memory
+from mirar_dask.engine.accidents import Accidents
 from mirar_dask.engine.bench import Bench, use_bench
 from mirar_dask.engine.collecting import seldom
+from mirar_dask.engine.deaths import AskJob, Deaths, nothing_known
 from mirar_dask.engine.events import (
     RecordAdded,
     RunEnded,
     RunStarted,
     Sampled,
     TaskFinished,
-    TaskLost,
     TaskSubmitted,
 )
 from mirar_dask.engine.flights import Flight, Flights, GivenBack, Landed
 from mirar_dask.engine.flow import Flow
+from mirar_dask.engine.loading import packs_of, place_of, result_of
+from mirar_dask.engine.losses import Losses
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin, register
 from mirar_dask.engine.sampling import Sampler, memory_of_workers, sample
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
-from mirar_dask.engine.types import LoadWork, RunResult, RunSettings, Task
+from mirar_dask.engine.types import RunResult, RunSettings
 from mirar_dask.engine.workers import Workers
 from mirar_dask.errors import ClusterError, ErrorStack
 from mirar_dask.paths import current_roots, use_roots
@@ -50,10 +52,10 @@ from mirar_dask.processors.base_processor import BaseProcessor
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 3
-"""How often a task is tried whose worker dies."""
 UNLIMITED = 6 << 30
 """Memory of a thread that is reckoned with where workers have no limit."""
+LOOK_SECONDS = 0.2
+"""How often a worker is looked for that can take what is tried again."""
 AHEAD = 1
 """Tasks handed to a worker beside those that it can run at once, so that it never waits."""
 
@@ -68,6 +70,8 @@ class DaskEngine:
         Connected to the cluster; the caller closes it.
     outlook : callable
         Asks who starts workers, while there is none, whether any is on its way.
+    ask_job : callable
+        Asks the queue system about the job of a worker that died.
     patience : float
         Seconds for which a file that another host has made is waited for; 0 on one machine.
     """
@@ -75,6 +79,7 @@ class DaskEngine:
     client: Client
     _: KW_ONLY
     outlook: AskOutlook = nobody_knows
+    ask_job: AskJob = nothing_known
     patience: float = LATE_SECONDS
 
     def apply(
@@ -100,7 +105,7 @@ class DaskEngine:
         place = RunPlace(settings, patience=self.patience)
         workers = Workers(self.client, self.outlook)
         with place, use_roots(roots), use_place(place.cache), seldom():
-            return _Run(self.client, settings, place, workers).go(steps, dataset)
+            return _Run(self.client, settings, place, workers, self.ask_job).go(steps, dataset)
 
 
 @dataclass
@@ -111,10 +116,9 @@ class _Run:
     settings: RunSettings
     place: RunPlace
     workers: Workers
+    ask_job: AskJob
     records: list[Record] = field(default_factory=list)
     announced: int = 0
-    suspects: list[Flight] = field(default_factory=list)
-    """Tasks whose worker died, to be tried again."""
     sampler: Sampler | None = None
     stopped: str | None = None
     """Why nothing new is begun, if somebody wished so."""
@@ -124,6 +128,9 @@ class _Run:
         # knows would silently keep its old steps.
         self.key = f"{self.settings.run_id}-{self.place.cache.key or new_key()}"
         self.flights = Flights(self.client, self.key, self.workers)
+        self.deaths = Deaths(self.client, self.key, self.workers.last_seen, self.ask_job)
+        self.accidents = Accidents(self.client, self.workers, self.settings.announce, self._stop)
+        self.retries = self.accidents.retries
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
         """Open the night, do all tasks, and put the result together."""
@@ -188,14 +195,16 @@ class _Run:
                 flow.stop()
             self._stop_if_wished(flow)
             self._fill(flow)
-            if not self.flights:
+            if not self.flights and not self.retries.waiting:
                 break  # nothing is under way, and nothing could be handed out
             landed = self._wait()
             if landed is None:
                 self._give_up(flow)
                 continue
+            losses = Losses.of(landed, self.deaths)
             for one in landed:
-                self._take_in(flow, one)
+                self._take_in(flow, one, losses)
+            self.accidents.settle(flow)
             self._remove(flow.garbage())
         self.note(flow.records[self.announced :])
         self.announced = len(flow.records)
@@ -204,28 +213,32 @@ class _Run:
         """Begin nothing new once somebody wishes so."""
         if self.settings.stopping is None or self.stopped:
             return
-        self.stopped = self.settings.stopping()
-        if self.stopped:
-            logger.warning("%s; nothing new is begun", self.stopped)
+        if reason := self.settings.stopping():
+            self._stop(flow, reason)
+
+    def _stop(self, flow: Flow, reason: str) -> None:
+        if not self.stopped:
+            self.stopped = reason
+            logger.warning("%s; nothing new is begun", reason)
             flow.stop()
 
     def _wait(self) -> list[Landed | GivenBack] | None:
-        """Wait for tasks that came back; None once there is no hope that one will."""
+        """Wait for tasks that came back, or for workers that others wait for; None without hope."""
         while True:
-            landed = self.flights.landed(timeout=1.0)
+            look_again = bool(self.retries.waiting)
+            landed = self.flights.landed(timeout=LOOK_SECONDS if look_again else 1.0)
             self.workers.announce_changes(self.settings.announce)
             if self.sampler is not None:
                 self.sampler.announce(self.settings.announce)
-            if landed:
-                return landed
-            if self.workers.why_hopeless() is not None:
+            if not landed and self.workers.why_hopeless() is not None:
                 return None
+            if landed or look_again:
+                return landed
 
     def _give_up(self, flow: Flow) -> None:
         """Lose everything that is under way, and begin nothing new."""
         reason = self.workers.why_hopeless() or "nothing came back"
-        flights = [*self.flights.cancel(), *self.suspects]
-        self.suspects.clear()
+        flights = [*self.flights.cancel(), *self.retries.forget()]
         flow.stop()
         self.note([Record((), Status.LOST, "run", reason)])
         for flight in flights:
@@ -237,23 +250,23 @@ class _Run:
         All tasks in the hands of a worker that dies are lost with it. Those that are tried again
         get a worker each, with nothing waiting behind them: a second loss is then their own.
         """
-        careful = self.suspects or any(flight.attempt for flight in self.flights.under_way)
+        again = self.retries.next(self.workers.threads - len(self.flights))
+        careful = self.retries.waiting or again or any(f.attempt for f in self.flights.under_way)
         if careful:
             self.workers.ask_again()  # with a worker less, two of them would get the same
-        threads = self.workers.threads
+        threads, where = self.workers.threads, self.retries.free_workers
         flow.packing.slots = threads
-        room = max(0, threads - len(self.flights))
-        again, self.suspects = self.suspects[:room], self.suspects[room:]
-        window = threads if careful else threads + AHEAD * self.workers.number
         handed = list(again)
+        window = threads if careful else threads + AHEAD * self.workers.number
+        window -= max(len(self.retries.waiting), self.retries.kept_free)
         while (out := len(self.flights) + len(handed)) < window:
             flow.packing.free = max(0, threads - out)
             task = flow.next_task() if flow.packing.free or flow.may_queue else None
             if task is None:
                 break
-            handed.append(Flight(task, 0))
+            handed.append(Flight(task, 0, where))
         self._send(handed)
-        if (idle := threads - len(self.flights)) > 0:
+        if (idle := threads - len(self.flights)) > 0 and not self.retries.held:
             self.flights.ask_back(idle, flow.packing)
 
     def _send(self, flights: Sequence[Flight]) -> None:
@@ -261,41 +274,32 @@ class _Run:
             return
         self.flights.send(flights)
         now = time.time()
-        for task, attempt in flights:
+        for task, attempt, *_ in flights:
             self.settings.announce(
                 TaskSubmitted(task.label, task.number, attempt, task.names, now, task.batch)
             )
 
-    def _take_in(self, flow: Flow, landed: Landed | GivenBack) -> None:
+    def _take_in(self, flow: Flow, landed: Landed | GivenBack, losses: Losses) -> None:
         if isinstance(landed, GivenBack):
             flow.take_back(landed.number, landed.positions)
             return
-        flight, outcome, reason = landed
+        flight, outcome = landed.flight, landed.outcome
         task = flight.task
-        if outcome is not None:
-            times = tuple((flow.steps[t.step].step_name, t.seconds, t.n) for t in outcome.times)
-            flow.absorb(task, outcome)
-            self.settings.announce(
-                TaskFinished(
-                    task.label, task.number, flight.attempt, task.names, outcome.worker,
-                    outcome.seconds, times, time.time(), outcome.meter, task.batch, outcome.log,
-                )
-            )  # fmt: skip
+        self.retries.landed(task.number)
+        if outcome is None:
+            self.accidents.take_loss(flow, landed, losses)
             return
-        again = task.repeatable and flight.attempt + 1 < ATTEMPTS
-        if not task.repeatable:
-            reason = f"lost after side effect: {reason}"
-        logger.warning("task %s: %s%s", task.label, reason, "; trying again" if again else "")
+        if outcome.trouble and self.accidents.take_trouble(flow, flight, outcome.trouble):
+            self._remove(outcome.files)
+            return
+        times = tuple((flow.steps[t.step].step_name, t.seconds, t.n) for t in outcome.times)
+        flow.absorb(task, outcome)
         self.settings.announce(
-            TaskLost(
-                task.label, task.number, flight.attempt, task.names, reason, again, time.time()
+            TaskFinished(
+                task.label, task.number, flight.attempt, task.names, outcome.worker,
+                outcome.seconds, times, time.time(), outcome.meter, task.batch, outcome.log,
             )
-        )
-        if again:
-            parts = flow.divide(task)
-            self.suspects += [Flight(part, flight.attempt + 1) for part in parts]
-        else:
-            flow.lose(task, f"{reason} ({flight.attempt + 1} attempts)")
+        )  # fmt: skip
 
     def _look(self) -> Sampled:
         """See what the run takes up."""
@@ -317,7 +321,7 @@ class _Run:
         plugin = BenchPlugin(self.key, bench)
         register(self.client, plugin)
         try:
-            with self.flights:
+            with self.flights, self.deaths:
                 yield bench
         finally:
             try:
@@ -325,41 +329,27 @@ class _Run:
             except Exception as exc:  # the cluster may be what failed
                 logger.debug("could not take the steps away: %s", exc)
 
-    def _loader(self, steps: Sequence[BaseProcessor]) -> Any:
+    def _loader(self, steps: Sequence[BaseProcessor]) -> Callable[[int, Sequence[Path]], Loaded]:
         def load(number: int, paths: Sequence[Path]) -> Loaded:
             with self._benches(steps):
-                size = max(1, math.ceil(len(paths) / (8 * self.workers.threads)))
-                packs = [tuple(paths[i : i + size]) for i in range(0, len(paths), size)]
+                packs = packs_of(paths, number, steps[number], self.workers.threads)
                 loaded: list[Any] = [None] * len(packs)
-                work = [LoadWork(number, pack) for pack in packs]
-                names = [tuple(path.name for path in pack) for pack in packs]
-                label = steps[number].step_name
-                tasks = [Task(label, -1 - n, work[n], names[n], 0) for n in range(len(packs))]
-                self._send([Flight(task, 0) for task in tasks])
+                self._send([Flight(task, 0) for task in packs])
                 while self.flights:
                     landed = self._wait()
                     if landed is None:
                         raise ClusterError(self.workers.why_hopeless() or "nothing came back")
+                    losses = Losses.of(landed, self.deaths)
                     for one in landed:
-                        self._take_loaded(one, steps[number], loaded)
+                        assert isinstance(one, Landed)  # nobody asks for files back
+                        known = result_of(one, steps[number], losses)
+                        if known is None:
+                            self._send([Flight(one.flight.task, one.flight.attempt + 1)])
+                        else:
+                            loaded[place_of(one.flight.task)] = known
                 return loaded
 
         return load
-
-    def _take_loaded(
-        self, landed: Landed | GivenBack, step: BaseProcessor, loaded: list[Any]
-    ) -> None:
-        assert isinstance(landed, Landed)  # nobody asks for files back
-        flight, outcome, reason = landed
-        place = -1 - flight.task.number
-        if outcome is not None:
-            images = [handle.open() for bunch in outcome.batches for handle in bunch.members]
-            loaded[place] = (images, list(outcome.records))
-        elif flight.attempt + 1 < ATTEMPTS:
-            self._send([Flight(flight.task, flight.attempt + 1)])
-        else:
-            lost = Record(flight.task.names, Status.LOST, step.step_name, reason)
-            loaded[place] = ([], [lost])
 
     # -- small things -------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from distributed import Client, Future, get_worker
+from distributed import Client, Future, KilledWorker, get_worker
 from distributed.protocol.pickle import dumps, loads
 
 from mirar_dask.engine.asking import UnderWay, worth_asking
@@ -41,6 +41,10 @@ class Flight(NamedTuple):
 
     task: Task
     attempt: int
+    where: tuple[str, ...] = ()
+    """Addresses of workers that are to do it, if one of them is there; empty for any."""
+    alone: bool = False
+    """Its worker does nothing else: it need not reserve its share."""
 
     @property
     def tag(self) -> tuple[int, int]:
@@ -64,6 +68,10 @@ class Landed(NamedTuple):
     outcome: Outcome | None
     reason: str
     """Why there is no outcome."""
+    worker: str = ""
+    """Address of the worker that died of it, or with it."""
+    executing: bool = False
+    """That worker was doing it when it was last heard of; others only waited there."""
 
 
 @dataclass
@@ -91,6 +99,9 @@ class _Held:
 def fly(topic: str, run: str, task: Task, attempt: int) -> Outcome:
     """Do a task on a worker and post its outcome; what Dask calls."""
     outcome = execute_remote(run, task)
+    if outcome.trouble is not None:
+        found = replace(outcome.trouble, worker=get_worker().address)
+        outcome = replace(outcome, trouble=found)
     content: bytes | None = dumps(outcome)
     if content is not None and len(content) > POSTED_BYTES:
         content = None
@@ -147,10 +158,10 @@ class Flights:
         alike: dict[Any, list[Flight]] = defaultdict(list)
         now = time.monotonic()
         for flight in flights:
-            reserved = self.workers.reservation(flight.task)
-            key = (flight.task.urgency, tuple((reserved or {}).items()))
+            reserved = None if flight.alone else self.workers.reservation(flight.task)
+            key = (flight.task.urgency, tuple((reserved or {}).items()), flight.where)
             alike[key].append(flight)
-        for (urgency, reserved), group in alike.items():
+        for (urgency, reserved, where), group in alike.items():
             futures = self.client.map(
                 fly,
                 [self.client.id] * len(group),
@@ -162,6 +173,8 @@ class Flights:
                 retries=0,
                 priority=urgency,
                 resources=dict(reserved) or None,
+                workers=list(where) or None,
+                allow_other_workers=bool(where),  # one that is gone must not be waited for
             )
             for flight, future in zip(group, futures, strict=True):
                 self._held[flight.tag] = _Held(flight, future, now)
@@ -249,9 +262,12 @@ class Flights:
 
     def _land(self, tag: tuple[int, int], content: bytes | None) -> Landed:
         held = self._held.pop(tag)
-        outcome, reason = _outcome_of(held.future) if content is None else (loads(content), "")
+        if content is None:
+            landed = _look_at(held.flight, held.future)
+        else:
+            landed = Landed(held.flight, loads(content), "")
         held.future.release()
-        return Landed(held.flight, outcome, reason)
+        return landed
 
     def cancel(self) -> list[Flight]:
         """Call all flights back; return them."""
@@ -262,13 +278,18 @@ class Flights:
         return flights
 
 
-def _outcome_of(future: Future) -> tuple[Outcome | None, str]:
-    """Return the outcome of a task that has ended, or why there is none."""
+def _look_at(flight: Flight, future: Future) -> Landed:
+    """Say what became of a task that has ended: its outcome, or why there is none."""
     try:
-        return future.result(), ""
+        return Landed(flight, future.result(), "")
+    except KilledWorker as exc:
+        worker = exc.last_worker
+        return Landed(
+            flight, None, "its worker died", worker.address, future.key in worker.executing
+        )
     except Exception as exc:
         if future.status == "finished":  # the worker died before its result was fetched
-            return None, f"its result was lost ({type(exc).__name__}: {exc})"
+            return Landed(flight, None, f"its result was lost ({type(exc).__name__}: {exc})")
         if future.status == "error":
-            return None, f"{type(exc).__name__}: {exc}".splitlines()[0]
-        return None, f"it was {future.status}"
+            return Landed(flight, None, f"{type(exc).__name__}: {exc}".splitlines()[0])
+        return Landed(flight, None, f"it was {future.status}")

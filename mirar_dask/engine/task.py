@@ -34,6 +34,7 @@ from mirar_dask.engine.types import (
 )
 from mirar_dask.paths import use_roots
 from mirar_dask.processors.base.core import CONTAINED
+from mirar_dask.processors.base.trouble import noticing
 
 
 def execute(bench: Bench, task: Task) -> Outcome:
@@ -56,6 +57,7 @@ def execute(bench: Bench, task: Task) -> Outcome:
         task_memory(bench.budget),
         metered() as meter,
         kept_log() as log,
+        noticing() as troubles,
     ):
         try:
             outcome = perform(task, bench)
@@ -64,7 +66,10 @@ def execute(bench: Bench, task: Task) -> Outcome:
             outcome = Outcome(failed=True, records=(step.failure(exc, task.names),))
     worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     seconds = time.perf_counter() - start
-    return replace(outcome, seconds=seconds, worker=worker, meter=meter, log=log.lines())
+    trouble = replace(troubles[0], needed=task.memory) if troubles else None
+    return replace(
+        outcome, seconds=seconds, worker=worker, meter=meter, log=log.lines(), trouble=trouble
+    )
 
 
 def execute_remote(run_id: str, task: Task) -> Outcome:

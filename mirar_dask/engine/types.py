@@ -28,6 +28,7 @@ from mirar_dask.engine.events import Event, Listener
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import Roots
 from mirar_dask.processors.base.outcome import Record, Row, Status
+from mirar_dask.processors.base.trouble import Trouble
 from mirar_dask.processors.base_processor import BaseProcessor
 
 if TYPE_CHECKING:
@@ -297,6 +298,8 @@ class Outcome:
     """A master that was saved."""
     log: tuple[str, ...] = ()
     """Lines that were logged meanwhile."""
+    trouble: Trouble | None = None
+    """What was wrong with a volume, if something was: then failures may not be the frames'."""
 
 
 # -- what an engine is ------------------------------------------------------------------------

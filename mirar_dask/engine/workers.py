@@ -11,6 +11,7 @@ from typing import Any
 
 from distributed import Client
 
+from mirar_dask.engine.elsewhere import Spot
 from mirar_dask.engine.events import Event, WorkersCounted
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.plugin import MEMORY
@@ -29,6 +30,24 @@ TOLD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A worker as the scheduler told of it last."""
+
+    spot: Spot
+    memory: int
+    """Bytes that it took."""
+    limit: int
+    """Bytes that it may take; 0 where there is no limit."""
+
+    @classmethod
+    def of(cls, address: str, worker: dict[str, Any]) -> Seen:
+        """Take it from what the scheduler says."""
+        spot = Spot(address, str(worker["name"]), str(worker["host"]), int(worker["nthreads"]))
+        memory = int((worker.get("metrics") or {}).get("memory") or 0)
+        return cls(spot, memory, int(worker.get("memory_limit") or 0))
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """What was found out when the scheduler was last asked."""
 
@@ -39,9 +58,11 @@ class _Known:
     declared: int | None = None
     """Largest amount of memory that a worker declares; None unless all declare one."""
     running: bool = False
+    spots: tuple[Spot, ...] = ()
 
     @classmethod
-    def of(cls, workers: list[dict[str, Any]]) -> _Known:
+    def of(cls, found: dict[str, dict[str, Any]]) -> _Known:
+        workers = list(found.values())
         limits = [int(worker.get("memory_limit") or 0) for worker in workers]
         threads = [int(worker["nthreads"]) for worker in workers]
         shares = [n // max(1, t) for n, t in zip(limits, threads, strict=True) if n]
@@ -53,6 +74,7 @@ class _Known:
             share=min(shares, default=0),
             declared=int(max(declared)) if declared and None not in declared else None,
             running=any(worker.get("status") == "running" for worker in workers),
+            spots=tuple(Seen.of(address, worker).spot for address, worker in found.items()),
         )
 
 
@@ -72,6 +94,8 @@ class Workers:
         self._outlook = outlook
         self.announced = 0
         """Number of tasks that can run at once, as it was announced last."""
+        self.seen: dict[str, Seen] = {}
+        """Every worker that was ever seen, by its address."""
         self._told = -math.inf
         self._asked = -math.inf
         self._known = _Known()
@@ -87,7 +111,8 @@ class Workers:
         fresh = FRESH_SECONDS * max(1.0, self._known.number / MANY)
         if now - self._asked >= fresh and self.client.status == "running":
             found = self.client.scheduler_info(n_workers=-1)["workers"]
-            self._known = _Known.of(list(found.values()))
+            self._known = _Known.of(found)
+            self.seen.update({address: Seen.of(address, w) for address, w in found.items()})
             self._asked = now
         return self._known
 
@@ -100,6 +125,26 @@ class Workers:
     def threads(self) -> int:
         """Number of tasks that can run at once, at least one."""
         return max(1, self._all().threads)
+
+    @property
+    def spots(self) -> tuple[Spot, ...]:
+        """The workers as places for tasks."""
+        return self._all().spots
+
+    @property
+    def addresses(self) -> set[str]:
+        """Addresses of the workers."""
+        return {spot.address for spot in self.spots}
+
+    def last_seen(self, address: str) -> dict[str, Any]:
+        """Return host, name, memory and limit of a worker as they were told last."""
+        seen = self.seen.get(address)
+        if seen is None:
+            return {"host": address.partition("://")[2].rpartition(":")[0]}
+        spot = seen.spot
+        return {
+            "host": spot.host, "name": spot.name, "memory": seen.memory, "limit": seen.limit,
+        }  # fmt: skip
 
     def announce_changes(self, announce: Callable[[Event], None]) -> None:
         """Announce how many tasks can run at once, if that was not announced last."""

@@ -19,6 +19,10 @@
 Errors that belong to one module alone stand there and derive from these.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class MirarDaskError(Exception):
     """Base of everything that this package raises on purpose."""
@@ -66,6 +70,9 @@ class FileChangedError(ProcessorError, OSError):
 
 class WriteError(ProcessorError, OSError):
     """Raised when a file cannot be written; the message gives the reason and a remedy."""
+
+    path: Path | None = None
+    """The file."""
 
 
 class ShapeMismatchError(ProcessorError, ValueError):

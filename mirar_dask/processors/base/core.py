@@ -43,6 +43,7 @@ from mirar_dask.processors.base.running import (
     take_through,
     take_through_with_figures,
 )
+from mirar_dask.processors.base.trouble import notice
 
 logger = logging.getLogger(__name__)
 
@@ -355,6 +356,7 @@ class BaseProcessor:
         status: Status = Status.FAILED,
     ) -> Record:
         """Make a record, with its rendered report, of an exception."""
+        notice(exception)
         report = ErrorReport(exception, type(self).__module__, list(names))
         logger.debug("%s: %s", self.step_name, report.generate_full_traceback())
         reason = " ".join(f"{report.error_name}: {report.message}".split())
