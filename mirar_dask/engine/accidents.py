@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-
-from distributed import Client
+from typing import TYPE_CHECKING
 
 from mirar_dask.engine.events import Event, TaskLost
 from mirar_dask.engine.fitness import Misfits, Verdict
@@ -19,6 +18,9 @@ from mirar_dask.engine.losses import Losses
 from mirar_dask.engine.retries import Retries
 from mirar_dask.engine.workers import Workers
 from mirar_dask.processors.base.trouble import Trouble
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-
-from distributed import Client
+from typing import TYPE_CHECKING
 
 from mirar_dask.engine.workers import Workers
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base.trouble import Trouble, trouble_in
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 logger = logging.getLogger(__name__)
 

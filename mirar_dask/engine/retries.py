@@ -11,9 +11,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-from distributed import Client
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirar_dask.engine import headroom
 from mirar_dask.engine.deaths import Death
@@ -21,6 +19,9 @@ from mirar_dask.engine.elsewhere import Spot, elsewhere, free_spot
 from mirar_dask.engine.flights import Flight
 from mirar_dask.engine.types import Task
 from mirar_dask.engine.workers import Workers
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 logger = logging.getLogger(__name__)
 
