@@ -4,7 +4,7 @@
 # or newer that is found (`make PYTHON=/path/to/python3 demo` names another one).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench format clean
+.PHONY: help demo test test-all check docs bench format clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,8 @@ BENCH ?=
 help:
 	@echo "make demo      simulate a night, reduce it, show what came out (folder $(DEMO)/)"
 	@echo "make test      the default test suite"
-	@echo "make check     format, lint and types, as CI does"
+	@echo "make check     format, lint, types and documentation, as CI does"
+	@echo "make docs      the documentation, into docs/_build/html"
 	@echo "make test-all  the default suite and the slow ones, with what they need"
 	@echo "make bench     all benchmarks of benchmarks/ (an hour); BENCH=night-74 for one of them"
 	@echo "make format    let ruff format the code"
@@ -38,7 +39,11 @@ test-all: $(VENV)/.installed-test
 	@.ci/containers.sh || echo "Docker could not be installed: its tests are skipped"
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/.installed-test
+docs: $(VENV)/.installed-test
+	@$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+check: $(VENV)/.installed-test docs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -53,8 +58,8 @@ format: $(VENV)/.installed-test
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(DEMO) .ci/.cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find mirar_dask tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(DEMO) .ci/.cache docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find mirar_dask tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with its venv module was found." \
@@ -71,5 +76,5 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.python
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/.python
 	@echo "Installing mirar_dask and its test tools into $(VENV) (once, a minute or two) ..."
-	@$(PIP) install --editable '.[all,test]'
+	@$(PIP) install --editable '.[all,test,docs]'
 	@touch $(VENV)/.installed $@

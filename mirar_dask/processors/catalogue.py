@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from mirar_dask.processors.base_processor import BaseProcessor
 
 KEYS_SENTENCE = re.compile(
-    r"\bReads (?P<reads>(?:[^.;]|\.(?!\s))+); writes (?P<writes>(?:[^.]|\.(?!\s|$))+)\.(?=\s|$)"
+    r"\bReads (?P<reads>(?:[^.;]|\.(?!\s))+);\s+writes (?P<writes>(?:[^.]|\.(?!\s|$))+)\.(?=\s|$)"
 )
 """The sentence of a docstring that says which header keys a processor reads and writes."""
 

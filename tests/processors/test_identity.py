@@ -15,6 +15,7 @@ import pytest
 from astropy.io.fits import Header
 
 from mirar_dask.data import Dataset, Image, ImageBatch
+from mirar_dask.errors import UsageError
 from mirar_dask.paths import PRODKEY_KEY, Roots, use_roots
 from mirar_dask.processors.base.history import key_of
 from mirar_dask.processors.base.identity import UNSURE, describe, file_key
@@ -325,3 +326,17 @@ def test_a_master_is_named_by_what_its_frames_were_corrected_by() -> None:
     again = BiasCalibrator(select_bias_images=lambda images: images, try_load_cache=False)
     again.set_night("n")
     assert again.fingerprint == step.fingerprint
+
+
+def test_a_value_that_hides_a_method_is_refused_by_name():
+    """`self.step = 8` would end the run with 'int object is not callable' and no more."""
+
+    class Thin(BaseImageProcessor):
+        base_key = "thin"
+
+        def __init__(self, step: int = 8) -> None:
+            super().__init__()
+            self.step = step
+
+    with pytest.raises(UsageError, match=r"Thin keeps 8 as 'self\.step'"):
+        Thin().set_night("n")

@@ -28,7 +28,12 @@ from mirar_dask.processors.base.forms import (
     regroups,
 )
 from mirar_dask.processors.base.history import Untouched, add_to_history, joint_key
-from mirar_dask.processors.base.identity import fingerprint, parameters_of, why_unsure
+from mirar_dask.processors.base.identity import (
+    fingerprint,
+    parameters_of,
+    refuse_hidden_methods,
+    why_unsure,
+)
 from mirar_dask.processors.base.outcome import (
     Processed,
     Record,
@@ -179,6 +184,7 @@ class BaseProcessor:
 
     def set_night(self, night_sub_dir: str | int = "") -> None:
         """Set the folder, below the raw and output roots, of the night that is reduced."""
+        refuse_hidden_methods(self)
         self.night_sub_dir = str(night_sub_dir)
         self.night = Path(self.night_sub_dir).name
         self._fingerprint = fingerprint(self)  # from now on the parameters stay as they are

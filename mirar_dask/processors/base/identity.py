@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mirar_dask.errors import UsageError
 from mirar_dask.paths import RAW_IMG_SUB_DIR, current_roots
 
 if TYPE_CHECKING:
@@ -38,6 +39,25 @@ def fingerprint(processor: BaseProcessor) -> str:
     parts += [code_of_class(base) for base in cls.__mro__ if _is_foreign(base)]
     parts += [f"{name}={describe(value)}" for name, value in _that_matter(processor)]
     return digest(*parts)
+
+
+def refuse_hidden_methods(processor: BaseProcessor) -> None:
+    """Refuse a processor that keeps a value under the name of one of its methods.
+
+    ``self.step = 8`` would hide `BaseProcessor.step` from the run, which fails far from the cause.
+    A function in the place of a hook is how mirar's calibrators take their selectors.
+
+    Raises
+    ------
+    UsageError
+        If it does; the message names the attribute.
+    """
+    for name, value in vars(processor).items():
+        if callable(getattr(type(processor), name, None)) and not callable(value):
+            raise UsageError(
+                f"{type(processor).__name__} keeps {value!r} as 'self.{name}', which is the name "
+                f"of a method of processors: give that attribute another name"
+            )
 
 
 def why_unsure(processor: BaseProcessor) -> str | None:
