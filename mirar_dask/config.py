@@ -23,6 +23,7 @@ from mirar_dask.paths import (
 )
 
 if TYPE_CHECKING:
+    from mirar_dask.alarms import AlarmSettings
     from mirar_dask.cluster.settings import Resolved
 
 
@@ -70,6 +71,10 @@ class NightSettings:
     """Whether masters of earlier runs are made again too."""
     resumes: Path | None = None
     """Folder of the run that is continued."""
+    on_end: str | None = None
+    """Command that is called at the end; None for what environment or file say."""
+    email: tuple[str, ...] = ()
+    """Addresses that are told of the end; none for what environment or file say."""
 
     def __post_init__(self) -> None:
         if self.skip_existing and self.clobber:
@@ -87,6 +92,18 @@ class NightSettings:
             environment=environment,
             config=self.cluster_config,
             instrument=self.instrument,
+        )
+
+    def resolve_alarms(self, environment: Mapping[str, str] = os.environ) -> AlarmSettings:
+        """Decide who is told of the end, from what was asked for, environment and files."""
+        from mirar_dask.alarms import resolve_alarms
+
+        config = self.cluster_config or environment.get("MIRAR_DASK_CLUSTER_CONFIG")
+        return resolve_alarms(
+            on_end=self.on_end,
+            email=self.email,
+            environment=environment,
+            files=(Path(config) if config else None, self.instrument),
         )
 
 

@@ -56,6 +56,10 @@ class NightOptions(TypedDict, total=False):
     """Whether what earlier runs of the night did, and nothing changed, is not done again."""
     clobber: bool
     """Whether masters that earlier runs left are made again; by default they are used."""
+    on_end: str | None
+    """Command that is called at the end, with the summary: see ``docs/alarms.md``."""
+    email: str | Iterable[str]
+    """Addresses that are told of the end."""
 
 
 def request_night(
@@ -77,6 +81,19 @@ def request_night(
     NothingToDoError
         If the night has no frames.
     """
+    return prepare(night_settings(pipeline, **options))
+
+
+def night_settings(
+    pipeline: str | type[Pipeline] = "imager", **options: Unpack[NightOptions]
+) -> NightSettings:
+    """Turn the options of a notebook or a script into settings.
+
+    Raises
+    ------
+    UsageError
+        If there is no such option.
+    """
     values: dict[str, Any] = dict(options)
     for name in ("raw", "out", "instrument", "cluster_config"):
         if values.get(name) is not None:
@@ -84,11 +101,13 @@ def request_night(
     chosen = values.pop("configuration", "default")
     values["configurations"] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     values["calibrations"] = tuple(Path(folder) for folder in values.get("calibrations", ()))
+    told = values.get("email", ())
+    values["email"] = (told,) if isinstance(told, str) else tuple(told)
     unknown = sorted(values.keys() - NightSettings.__dataclass_fields__.keys())
     if unknown:
         known = ", ".join(sorted(NightOptions.__annotations__))
         raise UsageError(f"there is no option {unknown[0]!r}; there are {known}")
-    return prepare(NightSettings(pipeline=pipeline, **values))
+    return NightSettings(pipeline=pipeline, **values)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ def read_request(folder: Path) -> NightSettings:
         values[name] = None if values.get(name) is None else Path(values[name])
     values["calibrations"] = tuple(Path(each) for each in values["calibrations"])
     values["configurations"] = tuple(values["configurations"])
+    values["email"] = tuple(values.get("email", ()))
     known = {part.name for part in fields(NightSettings)}
     settings = NightSettings(**{name: value for name, value in values.items() if name in known})
     return replace(settings, skip_existing=True, clobber=False, resumes=folder)

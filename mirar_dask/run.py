@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mirar_dask.config import cache_folder, check_output_folder
-from mirar_dask.request import NightOptions, Request, request_night
+from mirar_dask.request import NightOptions, Request, night_settings, prepare, request_night
 
 if TYPE_CHECKING:
     from mirar_dask.cluster import ClusterSpec
@@ -55,7 +55,7 @@ def reduce_night(
         ``raw``, ``night``, ``out``, ``configuration``, ``instrument``, ``parameters``,
         ``calibrations``, ``cluster``, ``workers``, ``memory``, ``cluster_settings``,
         ``cluster_config``, ``cache``, ``memory_check``, ``fail_fast``, ``skip_existing``,
-        ``clobber``: see
+        ``clobber``, ``on_end``, ``email``: see
         `mirar_dask.request.NightOptions`.
 
     Returns
@@ -70,7 +70,15 @@ def reduce_night(
     NothingToDoError
         If there is no frame to reduce.
     """
-    return run_request(request_night(pipeline, **options), listeners=listeners)
+    from mirar_dask.alarms import telling_end
+    from mirar_dask.monitoring.run_folder import new_run_id
+
+    settings = night_settings(pipeline, **options)
+    with telling_end(settings) as end:
+        request, run_id = prepare(settings), new_run_id(datetime.now(UTC))
+        end.concerns(request, run_id)
+        end.summary = run_request(request, listeners=listeners, run_id=run_id)
+        return end.summary
 
 
 def plan_night(pipeline: str | type[Pipeline] = "imager", **options: Unpack[NightOptions]) -> Plan:

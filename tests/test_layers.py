@@ -19,6 +19,7 @@ PACKAGE = Path(mirar_dask.__file__).parent
 RANKS = {
     "atomic": 0,
     "errors": 0,
+    "exit_codes": 0,
     "forkserver": 0,
     "life": 0,
     "paths": 0,
@@ -34,6 +35,7 @@ RANKS = {
     "monitoring": 4,
     "pipelines": 4,
     "testing": 4.5,
+    "alarms": 5,
     "config": 5,
     "debris": 5,
     "request": 5,

@@ -6,7 +6,6 @@ A mistake of the user is answered by one sentence with the remedy; the traceback
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
@@ -16,52 +15,27 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from enum import IntEnum
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
-from mirar_dask.errors import MirarDaskError, UsageError, WriteError
+from mirar_dask.errors import MirarDaskError, UsageError
+from mirar_dask.exit_codes import DISK_TROUBLE, ExitCode, Terminated, exit_code_of
 
 logger = logging.getLogger(__name__)
 
 PROGRAM = "mirar-dask"
-DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-"""What goes wrong with a disk while a run is under way, and is no fault of the program."""
 _VERBOSITY = "mirar_dask.verbosity"
 _BEGAN = time.perf_counter() - time.process_time()
 """When this process began, but for what it waited for until now."""
 
 
-class ExitCode(IntEnum):
-    """What the shell is told."""
-
-    WELL = 0
-    """Everything that was asked for is done, perhaps with caveats."""
-    FAILURES = 1
-    """The run came to its end, and something in it failed."""
-    USAGE = 2
-    """The request itself is wrong."""
-    NOTHING = 3
-    """Nothing could be done."""
-    INTERRUPTED = 128 + signal.SIGINT
-    """Ctrl-C."""
-    TERMINATED = 128 + signal.SIGTERM
-    """SIGTERM: a batch system, a shutdown."""
-    HUNG_UP = 128 + signal.SIGHUP
-    """SIGHUP: the terminal was closed."""
-
-
 ENDING = {
-    signal.SIGTERM: ("terminated", ExitCode.TERMINATED),
-    signal.SIGHUP: ("the terminal was closed", ExitCode.HUNG_UP),
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "the terminal was closed",
 }
 """Signals that end a run as Ctrl-C does, with the word for each."""
-
-
-class Terminated(KeyboardInterrupt):
-    """Raised in the main thread when such a signal arrives; its argument is the signal."""
 
 
 class App(click.Group):
@@ -71,20 +45,13 @@ class App(click.Group):
         """Carry a command out; return its exit code."""
         try:
             return super().invoke(ctx)
-        except UsageError as error:
-            return _answer(ctx, error, ExitCode.USAGE)
-        except WriteError as error:
-            return _answer(ctx, error, ExitCode.FAILURES)
         except MirarDaskError as error:
-            # What fails inside a run is in its summary: this kept the run from being one.
-            return _answer(ctx, error, ExitCode.NOTHING)
+            return _answer(ctx, error, exit_code_of(error))
         except KeyboardInterrupt as error:
             _show_traceback(ctx, error)
-            word, code = "interrupted", ExitCode.INTERRUPTED
-            if isinstance(error, Terminated):
-                word, code = ENDING[error.args[0]]
+            word = ENDING[error.args[0]] if isinstance(error, Terminated) else "interrupted"
             say(". ".join([word, *getattr(error, "__notes__", [])]))
-            return code
+            return exit_code_of(error)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except OSError as error:

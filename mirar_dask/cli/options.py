@@ -141,6 +141,36 @@ def night_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _command(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from mirar_dask.alarms.settings import absolute_command
+
+    return value if value is None else absolute_command(value)
+
+
+ALARM_OPTIONS = (
+    click.option(
+        "--on-end",
+        metavar="COMMAND",
+        callback=_command,
+        help="Command that is called at the end, however that comes, with the summary.",
+    ),
+    click.option(
+        "--email",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Send e-mail about the end; may be given again and again.",
+    ),
+)
+"""Who is told of the end of a run."""
+
+
+def alarm_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say who is told of the end of a run."""
+    for option in reversed(ALARM_OPTIONS):
+        command = option(command)
+    return command
+
+
 run_id_option = click.option("--run-id", hidden=True)
 """Name of a run that was chosen when its job was submitted."""
 

@@ -8,8 +8,13 @@ from typing import Any
 import click
 
 from mirar_dask.cli.app import verbosity_option
-from mirar_dask.cli.options import cluster_options, cluster_settings, run_id_option
-from mirar_dask.cli.run import carry_out, check_json_path
+from mirar_dask.cli.options import (
+    alarm_options,
+    cluster_options,
+    cluster_settings,
+    run_id_option,
+)
+from mirar_dask.cli.run import check_json_path, reduce
 from mirar_dask.cli.run_options import output_folder
 
 
@@ -37,6 +42,7 @@ from mirar_dask.cli.run_options import output_folder
     metavar="FILE",
     help="Write the summary for machines.",
 )
+@alarm_options
 @run_id_option
 @verbosity_option
 def resume(
@@ -58,7 +64,6 @@ def resume(
     """
     from mirar_dask.config import parse_parameters
     from mirar_dask.monitoring.runs import REQUEST, find_run
-    from mirar_dask.request import prepare
     from mirar_dask.resuming import override, read_request
 
     check_json_path(json_path)
@@ -72,4 +77,4 @@ def resume(
         from mirar_dask.forkserver import start_early
 
         start_early()
-    return carry_out(prepare(settings), verbosity=verbosity, json_path=json_path, run_id=run_id)[1]
+    return reduce(settings, verbosity=verbosity, json_path=json_path, run_id=run_id)

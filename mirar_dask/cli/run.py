@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirar_dask.cli.app import say, verbosity_option
-from mirar_dask.cli.options import may_be_local, night_options, run_id_option, settings_from
+from mirar_dask.cli.options import (
+    alarm_options,
+    may_be_local,
+    night_options,
+    run_id_option,
+    settings_from,
+)
 from mirar_dask.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mirar_dask.alarms.telling import End
+    from mirar_dask.config import NightSettings
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.request import Request
 
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the summary (with --dry-run: the plan) for machines.",
 )
+@alarm_options
 @run_id_option
 @verbosity_option
 def run(
@@ -57,16 +66,38 @@ def run(
         from mirar_dask.forkserver import start_early
 
         start_early()
-    from mirar_dask.request import prepare
-
     check_json_path(json_path)
-    request = prepare(settings_from(options))
+    settings = settings_from(options)
     if dry_run:
         from mirar_dask.cli.plan import show_plan
+        from mirar_dask.request import prepare
 
-        show_plan(request, json_path=json_path)
+        show_plan(prepare(settings), json_path=json_path)
         return 0
-    return carry_out(request, verbosity=verbosity, json_path=json_path, run_id=run_id)[1]
+    return reduce(settings, verbosity=verbosity, json_path=json_path, run_id=run_id)
+
+
+def reduce(
+    settings: NightSettings,
+    *,
+    verbosity: int = 0,
+    json_path: Path | None = None,
+    run_id: str | None = None,
+) -> int:
+    """Carry out what settings ask for, and tell whoever wants to know of the end.
+
+    A night that cannot even be begun (no frames, say) is told of too. Returns the exit code.
+    """
+    from mirar_dask.alarms import telling_end
+    from mirar_dask.monitoring.report import utc_now
+    from mirar_dask.monitoring.run_folder import new_run_id
+    from mirar_dask.request import prepare
+
+    with telling_end(settings, complain=say) as end:
+        request = prepare(settings)
+        run_id = run_id or new_run_id(utc_now())
+        end.concerns(request, run_id)
+        return _carry_out(request, end, verbosity=verbosity, json_path=json_path, run_id=run_id)
 
 
 def check_json_path(path: Path | None) -> None:
@@ -75,14 +106,10 @@ def check_json_path(path: Path | None) -> None:
         raise UsageError(f"--json {path}: there is no folder {path.absolute().parent}; make it")
 
 
-def carry_out(
-    request: Request,
-    *,
-    verbosity: int = 0,
-    json_path: Path | None = None,
-    run_id: str | None = None,
-) -> tuple[RunSummary, int]:
-    """Run a request with a display, print what came out, and return summary and exit code.
+def _carry_out(
+    request: Request, end: End, *, verbosity: int, json_path: Path | None, run_id: str
+) -> int:
+    """Run a request with a display, print what came out, and return the exit code.
 
     In a job whose time is over too early another one goes on with the run.
     """
@@ -104,19 +131,21 @@ def carry_out(
                 limit=limit,
             )
     except KeyboardInterrupt as error:
-        if run_id is not None and limit is not None and limit.stopped:
+        if limit is not None and limit.stopped:
             from mirar_dask.submit import go_on
 
             error.add_note(go_on(request, folder_of(request.folders.output, run_id)))
         raise
+    end.summary = summary
     if json_path is not None:
         summary.save(json_path)
     show_summary(summary, make_console())
     if limit is not None and limit.cut_short(summary.failures):
         from mirar_dask.submit import go_on
 
-        say(go_on(request, summary.run_folder))
-    return summary, summary.exit_code
+        end.why = go_on(request, summary.run_folder)
+        say(end.why)
+    return summary.exit_code
 
 
 def show_summary(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mirar_dask.cli.app import verbosity_option
-from mirar_dask.cli.options import night_options, settings_from
+from mirar_dask.cli.options import alarm_options, night_options, settings_from
 from mirar_dask.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def _driver_options(command: Any) -> Any:
     "--skip-existing", is_flag=True, help="Do not do again what earlier runs of the night did."
 )
 @click.option("--clobber", is_flag=True, help="Make masters again that earlier runs left.")
+@alarm_options
 @_driver_options
 @click.option("--dry-run", is_flag=True, help="Print the job's script and stop.")
 @click.option(
@@ -93,7 +94,9 @@ def submit(
     driver = _driver(settings_from(dict(options)), said, workers)
     options = _filled(options, driver)
     words = command_words(run_command, options)
-    request = prepare(settings_from(options))
+    settings = settings_from(options)
+    settings.resolve_alarms()  # what is wrong with them is found out now, not in the job
+    request = prepare(settings)
     if dry_run or script_path is not None:
         from mirar_dask.submit import script_text
 

@@ -37,6 +37,8 @@ BESIDE_WORKERS = 10**9
 """Bytes for the driver with its scheduler in the job of its workers."""
 _PASSED = {RAW_DATA_DIR_VARIABLE, OUTPUT_DATA_DIR_VARIABLE, MAX_N_CPU_VARIABLE}
 _PASSED |= {"USE_MIRAR_CACHE", "USE_WINTER_CACHE"}
+_KEPT_HERE = re.compile("PASSWORD$|SECRET|TOKEN|CACHE_(DIR|KEY)$")
+"""Secrets, since others may read a job's script, and what holds for this process alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,8 @@ def environment_of_driver(environment: Mapping[str, str] = os.environ) -> dict[s
     return {
         name: value
         for name, value in environment.items()
-        if (name.startswith("MIRAR_DASK_") and name != VARIABLE) or name in _PASSED
+        if name in _PASSED
+        or (name.startswith("MIRAR_DASK_") and name != VARIABLE and not _KEPT_HERE.search(name))
     }
 
 

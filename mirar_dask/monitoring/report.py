@@ -117,6 +117,7 @@ class RunSummary:
         return {
             "format": FORMAT,
             "software": versions(),
+            "state": "ended",
             "run_id": self.run_id,
             "continues": self.continues,
             "pipeline": self.pipeline,

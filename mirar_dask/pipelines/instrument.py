@@ -21,8 +21,8 @@ from mirar_dask.processors.header_words import ALIASES, CLASSES
 
 Value = str | int | float | bool
 
-ELSEWHERE = "cluster"
-"""Table that is none of the instrument's: where its nights are reduced is read elsewhere."""
+ELSEWHERE = ("cluster", "alarms")
+"""Tables that are none of the instrument's: where its nights are reduced, who is told of them."""
 TABLES = ("header", "defaults", "detector", "sections", "image_types", "groups", "steps")
 """Tables of an instrument file, beside the key ``name``."""
 DETECTOR = {"gain": "GAIN", "read_noise": "RDNOISE", "saturation": "SATURATE"}
@@ -102,7 +102,7 @@ def parse_instrument(content: Mapping[str, Any], source: str = "instrument") -> 
         If something in it is not known or has the wrong type.
     """
     reader = _Reader(source)
-    reader.known_keys("the file", content, ("name", *TABLES, ELSEWHERE))
+    reader.known_keys("the file", content, ("name", *TABLES, *ELSEWHERE))
     name = content.get("name", "")
     if not isinstance(name, str):
         raise reader.wrong("the file", "name", name, "a text")
