@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mirar_dask.cli.app import ExitCode, verbosity_option
+from mirar_dask.cli.app import verbosity_option
 from mirar_dask.cli.run_options import out_option, output_folder
+from mirar_dask.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from mirar_dask.debris import Debris, Left
