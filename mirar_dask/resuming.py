@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mirar_dask.atomic import replacing
 from mirar_dask.config import NightSettings
 from mirar_dask.errors import UsageError
+from mirar_dask.monitoring.report import versions
 from mirar_dask.monitoring.runs import REQUEST, run_folders
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def save_request(request: Request, folder: Path) -> None:
         "cluster_config": settings.cluster_config and settings.cluster_config.absolute(),
         "continues": settings.resumes.name if settings.resumes else None,
         "raw_root": request.folders.roots.raw,
+        "software": versions(),
     }
     del values["resumes"]
     with replacing(folder / REQUEST) as temporary:

@@ -28,7 +28,7 @@ from mirar_dask.paths import (
     TARGET_KEY,
 )
 from mirar_dask.processors.base_processor import ProcessorPremadeCache, ProcessorWithCache
-from mirar_dask.processors.levels import median_level
+from mirar_dask.processors.levels import median_level, rounded
 from mirar_dask.processors.mask_base import as_float
 
 INDIVIDUAL_EXPTIMES_KEY = "INDIVEXP"
@@ -143,11 +143,6 @@ def lower_saturation(image: Image, level: float) -> None:
     value = image.get(SATURATE_KEY)
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(level):
         image[SATURATE_KEY] = value - level
-
-
-def rounded(level: float) -> float:
-    """Return a level with the nine digits of float32: a card gives back these to the last bit."""
-    return float(f"{level:.9g}")
 
 
 def master_header(frames: Sequence[Image], kind: str, method: str) -> Header:

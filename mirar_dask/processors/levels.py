@@ -55,3 +55,8 @@ def median_level(data: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> float:
 def _middle(values: np.ndarray, low: int, high: int) -> float:
     values.partition([low, high])
     return (float(values[low]) + float(values[high])) / 2
+
+
+def rounded(level: float) -> float:
+    """Return a level with the nine digits of float32: a card gives back these to the last bit."""
+    return float(f"{level:.9g}")

@@ -13,9 +13,9 @@ from mirar_dask.data import Image
 from mirar_dask.errors import ProcessorError, UsageError
 from mirar_dask.paths import SATURATE_KEY
 from mirar_dask.processors.base_processor import BaseImageProcessor
-from mirar_dask.processors.calibration import lower_saturation, rounded, take_float
+from mirar_dask.processors.calibration import lower_saturation, take_float
 from mirar_dask.processors.combine import combine_rows
-from mirar_dask.processors.levels import median_level
+from mirar_dask.processors.levels import median_level, rounded
 from mirar_dask.processors.sections import Section, header_section
 
 __all__ = ["OverscanCorrector", "SectionTrimmer", "overscan_levels"]

@@ -12,10 +12,9 @@ from mirar_dask.processors.calibration import (
     SubtractScaled,
     change_rows,
     lower_saturation,
-    rounded,
 )
 from mirar_dask.processors.flat import MissingFlatError, SkyFlatCalibrator
-from mirar_dask.processors.levels import median_level
+from mirar_dask.processors.levels import median_level, rounded
 
 __all__ = ["MasterSkyCalibrator", "MissingSkyError", "NightSkyMedianCalibrator"]
 

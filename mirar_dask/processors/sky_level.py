@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from mirar_dask.processors.calibration import rounded
+from mirar_dask.processors.levels import rounded
 
 SKY_KEY = "SKYMED"
 """Median of the pixels of an image."""

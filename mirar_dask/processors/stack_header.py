@@ -32,7 +32,7 @@ from mirar_dask.paths import (
     strip_compression_suffix,
 )
 from mirar_dask.processors.align.transform import Shape, Solution
-from mirar_dask.processors.calibration import rounded
+from mirar_dask.processors.levels import rounded
 
 METHOD_KEY = "ALIGNBY"
 REFERENCE_KEY = "ALIGNREF"

@@ -184,8 +184,8 @@ def test_the_processors_of_this_package_are_found():
 
 EVERY_STEP = {"BASENAME", "RAWPATH", "SAVEPATH", *HISTORY_KEYS}
 """Names of an image and its history: any step may look at them, and each writes the history."""
-OF_A_MASTER = {"MASTRMED", "EXPTIME", "BUNIT"}
-"""What is read of masters, and of their frames for the master's own header."""
+OF_A_MASTER = {"MASTRMED", "EXPTIME", "BUNIT", "SKYMED", "SKYRMS"}
+"""What is read of masters, of their frames for the master's own header, and written into it."""
 WCS = {*all_astrometric_keywords, "NAXIS", "NAXIS1", "NAXIS2"}
 WCS |= {f"CP{kind}{axis}" for kind in ("DIS", "ERR") for axis in (1, 2)} | {"PV1_*", "PV2_*"}
 UP_TO_A_FUNCTION = {"CustomImageBatchModifier", "CustomSourceTableModifier"}

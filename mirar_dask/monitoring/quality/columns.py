@@ -58,6 +58,7 @@ COLUMNS = (
     Column("saturation", "value from which pixels are saturated", "units of the image",
            ("SATURATE",)),
     Column("level", "median of a master", "units of the image", ("MASTRMED",)),
+    Column("camera", "what masters must share with frames", text=True, keys=("CALGROUP",)),
     Column("combined", "number of frames that went in", "", ("NCOMBINE", "COADDS")),
     Column("caveat", "what should be known about it", text=True, keys=("CAVEAT",)),
 )  # fmt: skip

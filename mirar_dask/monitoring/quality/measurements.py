@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
@@ -29,13 +29,21 @@ _KEYS = frozenset(
     [*(key for column in COLUMNS for key in column.keys), *_FURTHER, *_CD, "CDELT1", "CDELT2"]
 )
 _NUMBERED = tuple(column for column in COLUMNS if column.numbered)
+_OF_MATCHES = ("matches", "match_rms")
+"""What is known of frames only that were compared with another by their stars."""
 _MOST_INPUTS = 999
 _NOT_IMAGES = re.compile(r"\.(weight|mask)\.f", re.IGNORECASE)
 _CALIBRATIONS = ("bias", "dark", "flat", "sky")
 _LATEST = datetime(9000, 1, 1)
 
 
-def measure(products: Iterable[Path], output: Path, tables: Sequence[Path] = ()) -> list[Row]:
+def measure(
+    products: Iterable[Path],
+    output: Path,
+    tables: Sequence[Path] = (),
+    *,
+    frames: Collection[str] | None = None,
+) -> list[Row]:
     """Collect what is known of products.
 
     Parameters
@@ -47,6 +55,8 @@ def measure(products: Iterable[Path], output: Path, tables: Sequence[Path] = ())
         The night's folder, from which paths are told.
     tables : sequence of Path
         Folders in which tables of sources may lie beside those of the images.
+    frames : collection of str, optional
+        Names of raw frames: products of others are left out.
 
     Returns
     -------
@@ -61,6 +71,8 @@ def measure(products: Iterable[Path], output: Path, tables: Sequence[Path] = ())
             continue
         try:
             header = scan_header(path, _KEYS)
+            if frames is not None and not _made_of(header, frames):
+                continue
             told = dict(_of_inputs(path, header))
         except (MirarDaskError, OSError):
             continue
@@ -116,22 +128,34 @@ def _kind(header: Mapping[str, Value]) -> str:
     return "frame"
 
 
+def is_master(row: Row) -> bool:
+    """Tell whether a row is that of a master."""
+    return row["kind"] in _CALIBRATIONS
+
+
+def _made_of(header: Mapping[str, Value], frames: Collection[str]) -> bool:
+    """Tell whether any of some frames went into a product; a header that is silent means yes."""
+    raw = str(header.get("RAWPATH", ""))
+    names = {PurePath(part.strip()).name for part in raw.split(",")} - {""}
+    return not names or any(name in frames for name in names)
+
+
 def _of_inputs(path: Path, header: Mapping[str, Value]) -> Iterator[tuple[str, Row]]:
     """Yield the name of each frame that went into a stack, and what the stack knows of it."""
     number = header.get("NCOMBINE")
     if not isinstance(number, int) or "ALIGNREF" not in header:
         return
     numbers = range(1, min(number, _MOST_INPUTS) + 1)
-    starts = ("IMCMB", *(column.numbered for column in _NUMBERED))
+    starts = ("IMCMB", "ALBY", *(column.numbered for column in _NUMBERED))
     found = scan_header(path, {f"{start}{n:03d}" for start in starts for n in numbers})
     for n in numbers:
         name = found.get(f"IMCMB{n:03d}")
         if name is None:
             continue
-        yield (
-            str(name),
-            {c.name: _number(found.get(f"{c.numbered}{n:03d}")) for c in _NUMBERED},
-        )
+        told = {c.name: _number(found.get(f"{c.numbered}{n:03d}")) for c in _NUMBERED}
+        if found.get(f"ALBY{n:03d}") not in ("stars", "wcs"):
+            told.update(dict.fromkeys(_OF_MATCHES))
+        yield str(name), told
 
 
 def _number(value: Value | None) -> float | int | None:

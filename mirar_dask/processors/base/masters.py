@@ -25,6 +25,7 @@ from mirar_dask.paths import (
 from mirar_dask.processors.base.history import joint_key
 from mirar_dask.processors.base.identity import digest, file_key
 from mirar_dask.processors.base.images import BaseImageProcessor
+from mirar_dask.processors.sky_level import sky_cards
 
 Method = Literal["median", "mean", "sigma_clip"]
 Missing = Literal["fail", "skip"]
@@ -225,7 +226,7 @@ class ProcessorWithCache(BaseImageProcessor):
         if self.write_to_cache and (self.overwrite or not path.exists()):
             path.parent.mkdir(parents=True, exist_ok=True)
             with counted_as("masters"):
-                self.save_fits(master, path)
+                self.save_fits(master, path, measure=sky_cards)
         elif LATEST_SAVE_KEY not in master.keys():
             master[LATEST_SAVE_KEY] = path.name
         return master

@@ -44,6 +44,8 @@ def test_frames_are_measured_as_they_were_simulated(reduced: Reduced):
         assert row["ellipticity"] < 0.08 and row["sources"] > 20
         moved = np.subtract(frame.dither, first.dither)
         assert (row["shift_x"], row["shift_y"]) == pytest.approx(moved, abs=0.15)
+        # The frame that the others were aligned with is not aligned itself.
+        assert (row["matches"] is None) is (frame is first)
         assert row["seeing"] == pytest.approx(row["fwhm"] * 0.6, rel=0.01)
         assert row["time"].startswith(frame.date[:19])
         assert row["airmass"] == pytest.approx(airmass(pd.Timestamp(frame.date)), abs=1e-4)
