@@ -41,6 +41,7 @@ def reduce_night(
     pipeline: str | type[Pipeline] = "imager",
     *,
     listeners: Iterable[Listener] = (),
+    progress: bool | None = None,
     **options: Unpack[NightOptions],
 ) -> RunSummary:
     """Reduce a night, as ``mirar-dask run`` does.
@@ -51,6 +52,9 @@ def reduce_night(
         A registered name, ``file.py:Name``, ``package.module:Name``, or the class itself.
     listeners : list of callables
         Each is called with every event of the run.
+    progress : bool, optional
+        Show how far it is: by a bar in a notebook, where that is the default, else as the command
+        does.
     **options
         ``raw``, ``night``, ``out``, ``configuration``, ``instrument``, ``parameters``,
         ``calibrations``, ``cluster``, ``workers``, ``memory``, ``cluster_settings``,
@@ -71,13 +75,23 @@ def reduce_night(
         If there is no frame to reduce.
     """
     from mirar_dask.alarms import telling_end
+    from mirar_dask.monitoring.console import make_monitor
+    from mirar_dask.monitoring.notebook_bar import in_notebook
     from mirar_dask.monitoring.run_folder import new_run_id
 
     settings = night_settings(pipeline, **options)
+    show = in_notebook() if progress is None else progress
     with telling_end(settings) as end:
         request, run_id = prepare(settings), new_run_id(datetime.now(UTC))
         end.concerns(request, run_id)
-        end.summary = run_request(request, listeners=listeners, run_id=run_id)
+        with make_monitor(request.title, quiet=not show) as monitor:
+            end.summary = run_request(
+                request,
+                listeners=[monitor, *listeners],
+                say=monitor.phase,
+                expect=monitor.expect,
+                run_id=run_id,
+            )
         return end.summary
 
 
@@ -195,6 +209,7 @@ def run_request(
     run_id: str | None = None,
     limit: TimeLimit | None = None,
     work: Work | None = None,
+    expect: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> RunSummary:
     """Carry a request out.
 
@@ -214,6 +229,8 @@ def run_request(
         Name of the run, if it has one already.
     limit : TimeLimit, optional
         The end of the job in which this runs: some time before nothing new is begun.
+    expect : callable, optional
+        Told the plan, as `Plan.to_json` gives it.
     work : callable, optional
         What is done on the cluster, in place of running the configurations one after the other.
 
@@ -236,6 +253,7 @@ def run_request(
     from mirar_dask.monitoring.account import Account
     from mirar_dask.monitoring.cancellation import Ending
     from mirar_dask.monitoring.heartbeat import beating
+    from mirar_dask.monitoring.log_file import log_to
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
     from mirar_dask.resuming import clear_debris, earlier_memos, save_request
@@ -262,10 +280,13 @@ def run_request(
             plan = plan_request(request)
         planning = time.perf_counter() - began
         folder = stack.enter_context(beating(folders.output, run_id, ending))
-        stack.enter_context(run_folder.log_to(folder / run_folder.LOG))
+        log = stack.enter_context(log_to(folder / run_folder.LOG))
         stack.enter_context(_telling_where(folders.output, ending))
         journal = stack.enter_context(Journal(folder / run_folder.JOURNAL))
-        (folder / run_folder.PLAN).write_text(json.dumps(plan.to_json(), indent=1) + "\n")
+        planned = plan.to_json()
+        (folder / run_folder.PLAN).write_text(json.dumps(planned, indent=1) + "\n")
+        if expect is not None:
+            expect(planned)
         save_request(request, folder)
         clear_debris(folders.output, run_id)
         earlier = earlier_memos(folders.output, settings.resumes) if settings.skip_existing else []
@@ -289,7 +310,7 @@ def run_request(
                 cache_dir=cache,
                 fail_fast=settings.fail_fast,
                 stopping=limit.stopping if limit else None,
-                listeners=(journal, account, *map(_contained, listeners)),
+                listeners=(journal, account, *map(_contained, (log, *listeners))),
                 adapt=pipeline.adapt,
                 check_memory=settings.memory_check,
                 memo=memo,

@@ -48,7 +48,7 @@ def check(
 
     Exit codes: 0 all workers are fit; 3 the cluster cannot be had, or a worker is not fit.
     """
-    from mirar_dask.cli.run import logging_to
+    from mirar_dask.cli.display import logging_to
     from mirar_dask.cluster.check import check_cluster
     from mirar_dask.cluster.places import Places
 

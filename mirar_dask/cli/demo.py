@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mirar_dask.cli.app import verbosity_option
+from mirar_dask.cli.display import logging_to
 from mirar_dask.cli.options import may_be_local
 from mirar_dask.cli.plan import print_plan
-from mirar_dask.cli.run import check_json_path, logging_to, show_summary
+from mirar_dask.cli.run import check_json_path, show_summary
 
 if TYPE_CHECKING:
     from mirar_dask.monitoring.report import RunSummary
@@ -78,7 +79,9 @@ def demo(
     print_plan(plan, console, title=request.title)
     monitor = make_monitor(request.title)
     with monitor, logging_to(monitor, verbosity):
-        summary = run_request(request, plan=plan, listeners=[monitor], say=monitor.phase)
+        summary = run_request(
+            request, plan=plan, listeners=[monitor], say=monitor.phase, expect=monitor.expect
+        )
     if json_path is not None:
         summary.save(json_path)
     show_summary(summary, console, extra=[("deviation", _deviation(summary, truth))])

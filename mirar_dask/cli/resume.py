@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mirar_dask.cli.app import verbosity_option
+from mirar_dask.cli.display import Display, display_options
 from mirar_dask.cli.options import (
     alarm_options,
     cluster_options,
@@ -44,6 +45,7 @@ from mirar_dask.cli.run_options import output_folder
 )
 @alarm_options
 @run_id_option
+@display_options
 @verbosity_option
 def resume(
     *,
@@ -53,6 +55,8 @@ def resume(
     night: str | None,
     json_path: Path | None,
     run_id: str | None,
+    quiet: bool,
+    log_file: Path | None,
     verbosity: int,
     **options: Any,
 ) -> int:
@@ -77,4 +81,5 @@ def resume(
         from mirar_dask.forkserver import start_early
 
         start_early()
-    return reduce(settings, verbosity=verbosity, json_path=json_path, run_id=run_id)
+    display = Display(verbosity, quiet, log_file)
+    return reduce(settings, display, json_path=json_path, run_id=run_id)

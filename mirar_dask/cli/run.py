@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mirar_dask.cli.app import say, verbosity_option
+from mirar_dask.cli.display import Display, display_options, logging_to
 from mirar_dask.cli.options import (
     alarm_options,
     may_be_local,
@@ -46,12 +45,15 @@ if TYPE_CHECKING:
 )
 @alarm_options
 @run_id_option
+@display_options
 @verbosity_option
 def run(
     *,
     dry_run: bool,
     json_path: Path | None,
     run_id: str | None,
+    quiet: bool,
+    log_file: Path | None,
     verbosity: int,
     **options: Any,
 ) -> int:
@@ -74,13 +76,14 @@ def run(
 
         show_plan(prepare(settings), json_path=json_path)
         return 0
-    return reduce(settings, verbosity=verbosity, json_path=json_path, run_id=run_id)
+    display = Display(verbosity, quiet, log_file)
+    return reduce(settings, display, json_path=json_path, run_id=run_id)
 
 
 def reduce(
     settings: NightSettings,
+    display: Display,
     *,
-    verbosity: int = 0,
     json_path: Path | None = None,
     run_id: str | None = None,
 ) -> int:
@@ -97,7 +100,7 @@ def reduce(
         request = prepare(settings)
         run_id = run_id or new_run_id(utc_now())
         end.concerns(request, run_id)
-        return _carry_out(request, end, verbosity=verbosity, json_path=json_path, run_id=run_id)
+        return _carry_out(request, end, display, json_path=json_path, run_id=run_id)
 
 
 def check_json_path(path: Path | None) -> None:
@@ -107,25 +110,26 @@ def check_json_path(path: Path | None) -> None:
 
 
 def _carry_out(
-    request: Request, end: End, *, verbosity: int, json_path: Path | None, run_id: str
+    request: Request, end: End, display: Display, *, json_path: Path | None, run_id: str
 ) -> int:
     """Run a request with a display, print what came out, and return the exit code.
 
     In a job whose time is over too early another one goes on with the run.
     """
     from mirar_dask.cluster.time_limit import TimeLimit
-    from mirar_dask.monitoring.console import make_console, make_monitor
+    from mirar_dask.monitoring.console import make_console, make_monitor, plural
     from mirar_dask.monitoring.run_folder import folder_of
     from mirar_dask.run import run_request
 
-    monitor = make_monitor(request.title)
+    monitor = make_monitor(request.title, quiet=display.quiet)
     limit = TimeLimit.here()
     try:
-        with monitor, logging_to(monitor, verbosity):
+        with monitor, logging_to(monitor, display.verbosity, display.log_file) as log:
             summary = run_request(
                 request,
-                listeners=[monitor],
+                listeners=[monitor, log],
                 say=monitor.phase,
+                expect=monitor.expect,
                 since=click.get_current_context().obj,
                 run_id=run_id,
                 limit=limit,
@@ -139,7 +143,11 @@ def _carry_out(
     end.summary = summary
     if json_path is not None:
         summary.save(json_path)
-    show_summary(summary, make_console())
+    if not display.quiet:
+        show_summary(summary, make_console())
+    elif summary.failures:
+        n = plural(len(summary.failures), "failure")
+        say(f"{n}: 'mirar-dask report {summary.run_folder}' lists them")
     if limit is not None and limit.cut_short(summary.failures):
         from mirar_dask.submit import go_on
 
@@ -157,36 +165,3 @@ def show_summary(
     console.print()
     for part in summary_report(summary, extra):
         console.print(part)
-
-
-def _concerns_workers(record: logging.LogRecord) -> bool:
-    """Tell whether who waits for a run should see a message: why no worker is there, say."""
-    known = record.name.startswith(("mirar_dask.cluster.", "mirar_dask.engine.workers"))
-    return known or record.levelno >= logging.CRITICAL
-
-
-@contextmanager
-def logging_to(monitor: Any, verbosity: int) -> Iterator[None]:
-    """Show log messages above the panel (or among the lines), as far as they are wanted."""
-
-    class ToMonitor(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            monitor.note(self.format(record))
-
-    handler = ToMonitor((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
-    if not verbosity:
-        handler.addFilter(_concerns_workers)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    root, package = logging.getLogger(), logging.getLogger("mirar_dask")
-    before = package.level
-    root.addHandler(handler)
-    if verbosity:
-        package.setLevel(handler.level)
-    # Warnings of libraries (odd headers mostly) would tear the panel; the log file has them.
-    logging.captureWarnings(True)
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        package.setLevel(before)
-        root.removeHandler(handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from mirar_dask.atomic import noting_written
@@ -24,7 +25,7 @@ from mirar_dask.engine.types import (
     StepTime,
 )
 from mirar_dask.processors.base.forms import Form
-from mirar_dask.processors.base.outcome import Record, Row
+from mirar_dask.processors.base.outcome import Record, Row, Status
 from mirar_dask.processors.base_processor import BaseImageLoader, BaseProcessor
 
 FEW_IMAGES = 4
@@ -61,8 +62,9 @@ def do_batch(work: BatchWork, bench: Bench) -> Outcome:
             step = bench.steps[place]
             if place > work.step and not _goes_on(step, dataset):
                 break
-            with watch.timing(place, sum(len(batch) for batch in dataset)):
-                dataset = _one_step(step, place, dataset, records, rows)
+            with watch.timing(place, 0):
+                passed, dataset = _one_step(step, place, dataset, records, rows)
+            watch.add(place, 0.0, passed)
             place += 1
             if work.checkpoints and (batches := _lasting(dataset)) is not None:
                 aside = Aside(tuple(records), tuple(rows), marks_of(paths))
@@ -114,20 +116,28 @@ def _one_step(
     dataset: list[DataBatch],
     records: list[Record],
     rows: list[tuple[int, int, tuple[Row, ...]]],
-) -> list[DataBatch]:
-    kept = []
+) -> tuple[int, list[DataBatch]]:
+    """Return how many blocks passed, and the batches behind the step."""
+    kept, passed = [], 0
     for batch in dataset:
+        n = len(batch)
         done = step.process(batch)
+        passed += n - _failed(done.records, n)
         records += done.records
         if done.rows:
             rows.append((place, 0, tuple(done.rows)))
         if done.batch is not None:
             kept.append(done.batch)
     if sees_all_batches(step):
-        return kept  # the driver has it rearrange them
+        return passed, kept  # the driver has it rearrange them
     stepped = step.rearrange(Dataset(kept))
     records += stepped.records
-    return list(stepped.dataset)
+    return passed, list(stepped.dataset)
+
+
+def _failed(records: Iterable[Record], n: int) -> int:
+    """Count the blocks, of n, that failed in a step: all that a record names, or the batch."""
+    return min(n, sum(len(r.names) for r in records if r.status is Status.FAILED))
 
 
 def _lasting(dataset: list[DataBatch]) -> tuple[Bunch, ...] | None:

@@ -121,6 +121,7 @@ class _Chain:
                 image, new = step.process_image(image, self.contexts.get(name), used)
             self.records += new
             if image is None:
+                self.watch.add(link.step, 0.0, -1)  # it did not pass
                 return done, None
             if found := step.collect_rows(ImageBatch([image]), self.records):
                 self.rows.setdefault((link.step, item.position), []).extend(found)

@@ -53,6 +53,9 @@ class PlannedStep:
     """Number of images; None where only the run will tell."""
     set_aside: int = 0
     """Number of images that it sets aside."""
+    work: int | None = 0
+    """Number of images to which it does something: of those that end in a master, or are set
+    aside, no step is asked for more than the master needs."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +289,7 @@ class _Planner:
             return True
         step = self.all_steps[start]
         if needs_whole_batch(step):
-            self._count(start, 1, len(bunch.members))
+            self._count(start, 1, len(bunch.members), len(bunch.members))
             if start == self.segments[number].start:  # else its way up to here tells of it
                 self.batches.append(
                     whole_batch(self.all_steps, self.segments, number, start, bunch, name)
@@ -315,6 +318,7 @@ class _Planner:
 
     def _count_chains(self, expansion: Expansion) -> None:
         seen: dict[int, int] = {}
+        work: dict[int, int] = {}
         for chain in expansion.chains:
             for link in chain.links:
                 seen[link.step] = seen.get(link.step, 0) + 1
@@ -322,8 +326,10 @@ class _Planner:
                 self.steps[chain.links[-1].step].set_aside += 1
             elif chain.exit is not None:
                 self.missing.append(chain.exit)
+            for place in chain.work(self.all_steps):
+                work[place] = work.get(place, 0) + 1
         for place, n in seen.items():
-            self._count(place, 0, n)
+            self._count(place, 0, n, work.get(place, 0))
         for place in seen:
             parts = {
                 split.positions
@@ -331,7 +337,7 @@ class _Planner:
                 for split in leaf.splits
                 if split.step == place
             }
-            self._count(place, len(parts) or 1, 0)
+            self._count(place, len(parts) or 1, 0, 0)
 
     def _add_masters(self, expansion: Expansion, bunch: Bunch) -> None:
         for context in expansion.contexts.values():
@@ -375,13 +381,15 @@ class _Planner:
     def _late_from(self, place: int, why: str) -> None:
         self.late.append(why)
         for planned in self.steps[place:]:
-            planned.batches = planned.images = None
+            planned.batches = planned.images = planned.work = None
 
-    def _count(self, place: int, batches: int, images: int) -> None:
+    def _count(self, place: int, batches: int, images: int, work: int) -> None:
         planned = self.steps[place]
-        if planned.batches is not None and planned.images is not None:
-            planned.batches += batches
-            planned.images += images
+        if planned.batches is None or planned.images is None or planned.work is None:
+            return
+        planned.batches += batches
+        planned.images += images
+        planned.work += work
 
 
 def _describe(step: BaseProcessor, segment: int) -> PlannedStep:

@@ -22,7 +22,7 @@ from mirar_dask.engine.types import RunResult, RunSettings
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.claims import Claims, use_claims
-from mirar_dask.processors.base.outcome import Record, error_stack
+from mirar_dask.processors.base.outcome import Record, Status, error_stack
 from mirar_dask.processors.base_processor import BaseProcessor
 
 MEMORY_FOR_PIXELS = 1 << 30
@@ -101,10 +101,12 @@ class SerialEngine:
                 note(stepped.records)
                 dataset = stepped.dataset
                 seconds = time.perf_counter() - began
+                failed = sum(len(r.names) for r in stepped.records if r.status is Status.FAILED)
+                passed = max(0, n - failed)
                 settings.announce(
                     TaskFinished(
                         step.step_name, 0, 0, (), "serial", seconds,
-                        ((step.step_name, seconds, n),), time.time(), meter, log=log.lines(),
+                        ((step.step_name, seconds, passed),), time.time(), meter, log=log.lines(),
                     )
                 )  # fmt: skip
             dataset = place.keep(dataset)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -81,23 +79,3 @@ def remove_half_written(night: Path, since: datetime) -> None:
         with suppress(FileNotFoundError):  # a worker that was thought dead was at its end
             if path.stat().st_mtime >= since.timestamp():
                 path.unlink()
-
-
-@contextmanager
-def log_to(path: Path) -> Iterator[None]:
-    """Write the package's log messages, and warnings of libraries, to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    package, warned = logging.getLogger("mirar_dask"), logging.getLogger("py.warnings")
-    before = package.level
-    if package.getEffectiveLevel() > logging.INFO:
-        package.setLevel(logging.INFO)
-    package.addHandler(handler)
-    warned.addHandler(handler)
-    try:
-        yield
-    finally:
-        package.removeHandler(handler)
-        warned.removeHandler(handler)
-        package.setLevel(before)
-        handler.close()

@@ -53,6 +53,15 @@ class StepState:
     """Frames that it has a caveat about."""
     seconds: float = 0.0
     """Time that workers spent in it, all together."""
+    on_masters: float = 0.0
+    """Of that, time in which they made masters."""
+    tasks: int = 0
+    """Tasks that did it and came back."""
+
+    @property
+    def each(self) -> float | None:
+        """Seconds that a worker spends on a block; None before the first has passed."""
+        return (self.seconds - self.on_masters) / self.done if self.done else None
 
     @property
     def idle(self) -> bool:
@@ -84,6 +93,8 @@ class RunState:
     """Tasks that went down with their worker, those that were tried again included."""
     busy: float = 0.0
     """Seconds that workers spent in tasks, all together."""
+    bytes_read: int = 0
+    bytes_written: int = 0
     failures: tuple[Record, ...] = ()
     """The last few, the newest at the end."""
     n_failures: int = 0
@@ -105,12 +116,17 @@ class RunState:
         return self.counts is not None
 
     @property
+    def elapsed(self) -> float:
+        """Seconds from the start of the run to its last event."""
+        if self.started is None or self.updated is None:
+            return 0.0
+        return max(self.updated - self.started, 1e-3)
+
+    @property
     def rate(self) -> float | None:
         """Frames a second through the step that most frames have passed; None before the first."""
         passed = max((step.done for step in self.steps.values()), default=0)
-        if not passed or self.started is None or self.updated is None:
-            return None
-        return passed / max(self.updated - self.started, 1e-3)
+        return passed / self.elapsed if passed and self.elapsed else None
 
 
 def steps_of(label: str) -> tuple[str, ...]:
@@ -152,14 +168,21 @@ def fold(state: RunState, event: Event) -> RunState:
             passed = any(name in steps for name in steps_of(event.label))
             for step, seconds, n in event.times:
                 at = steps.get(step, StepState())
-                done = at.done + n if passed else at.done
-                steps[step] = replace(at, done=done, seconds=at.seconds + seconds)
+                steps[step] = replace(
+                    at,
+                    done=at.done + n * passed,
+                    seconds=at.seconds + seconds,
+                    on_masters=at.on_masters + seconds * (not passed),
+                    tasks=at.tasks + passed,
+                )
             return replace(
                 state,
                 in_flight=_without(state.in_flight, event.number),
                 steps=steps,
                 tasks_done=state.tasks_done + 1,
                 busy=state.busy + event.seconds,
+                bytes_read=state.bytes_read + sum(event.meter.read.values()),
+                bytes_written=state.bytes_written + sum(event.meter.written.values()),
             )
         case TaskLost():
             return replace(

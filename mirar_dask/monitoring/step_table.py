@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mirar_dask.engine.events import TaskSubmitted
-from mirar_dask.monitoring.state import RunState, steps_of
+from mirar_dask.monitoring.state import RunState, StepState, steps_of
 
 WITHOUT_TASKS = {"pass", "header", "source"}
 """Forms of steps that concern headers only; they are shown where something happened in them."""
@@ -19,7 +20,7 @@ class StepRow:
 
     step: str
     expected: int | None
-    """Images that will reach it by the plan; None where only the run will tell."""
+    """Images to which it will do something by the plan; None where only the run will tell."""
     waiting: int | None
     """Of those, images that nothing has become of: they are not there yet, or were left out."""
     ready: int
@@ -30,6 +31,12 @@ class StepRow:
     blocked: int
     skipped: int
     lost: int
+    segment: int | None = None
+    """Number of its segment; None before the first, or where nobody knows."""
+    seconds_each: float | None = None
+    """Seconds that a worker spends on an image; None before the first has passed."""
+    seconds_left: float | None = None
+    """Seconds for which all workers will be busy with what is left of it; None where unknown."""
 
 
 def step_rows(state: RunState, plan: Mapping[str, Any] | None) -> list[StepRow]:
@@ -47,11 +54,50 @@ def step_rows(state: RunState, plan: Mapping[str, Any] | None) -> list[StepRow]:
     rows: list[StepRow] = []
     for name in {**dict.fromkeys(planned), **dict.fromkeys(state.steps)}:
         quiet = planned.get(name, {}).get("form") in WITHOUT_TASKS
-        expected = 0 if quiet else planned.get(name, {}).get("images")
+        entry = planned.get(name, {})
+        expected = 0 if quiet else entry.get("work", entry.get("images"))
         row = _row(name, state, expected, ready.get(name, 0))
+        segment = entry.get("segment", -1)
+        row = replace(row, segment=segment if segment >= 0 else None)
         if not quiet or row.failed or row.blocked or row.lost or row.skipped:
             rows.append(row)
-    return _passed_before(rows)
+    return _with_times(_passed_before(rows), state, plan or {})
+
+
+def time_left(rows: Sequence[StepRow]) -> tuple[float | None, bool]:
+    """Return the seconds that a run will last as far as they are known, and whether all are."""
+    known, whole = [], True
+    for row in rows:
+        if row.seconds_left is None:
+            whole = False
+        else:
+            known.append(row.seconds_left)
+    measured = any(row.seconds_each is not None for row in rows)
+    return (sum(known) if measured else None), whole
+
+
+def _with_times(rows: list[StepRow], state: RunState, plan: Mapping[str, Any]) -> list[StepRow]:
+    """Add what an image takes, and how long the rest will.
+
+    Images that failed at a step will not reach those behind it. Where only the run will tell how
+    many images come, the batches that will do are counted.
+    """
+    batches = Counter(step for batch in plan.get("batches", ()) for step in batch.get("steps", ()))
+    workers, gone, found = max(1, state.workers), 0, []
+    for row in rows:
+        at = state.steps.get(row.step, StepState())
+        rest: float | None = None
+        if row.waiting is not None:
+            images = max(0, row.waiting - gone) + row.ready + row.running
+            rest = images * at.each if at.each is not None else (None if images else 0.0)
+        elif at.tasks:
+            rest = max(0, batches[row.step] - at.tasks) * at.seconds / at.tasks
+        if state.ended:
+            rest = 0.0
+        left = None if rest is None else rest / workers
+        found.append(replace(row, seconds_each=at.each, seconds_left=left))
+        gone += row.failed + row.blocked + row.lost
+    return found
 
 
 def _passed_before(rows: list[StepRow]) -> list[StepRow]:

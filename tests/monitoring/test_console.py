@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from mirar_dask.engine.events import Event
+from mirar_dask.engine.events import Event, Sampled
 from mirar_dask.monitoring.console import (
     LivePanel,
     PlainLines,
@@ -35,11 +36,14 @@ class Terminal80:
         return self._file.getvalue()
 
 
-def drawn(state: RunState, width: int = 80, height: int = 24) -> list[str]:
+def drawn(
+    state: RunState, width: int = 80, height: int = 24, plan: dict[str, Any] | None = None
+) -> list[str]:
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=width, height=height)
-    console.print(panel(state, title="imager n1", elapsed=75.0, height=height))
+    shown = panel(state, plan, title="imager n1", elapsed=75.0, height=height, width=width)
+    console.print(shown)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
@@ -48,7 +52,7 @@ def test_the_panel_shows_steps_figures_failures_and_the_dashboard(events: list[E
     text = "\n".join(drawn(fold_all(events)))
     assert "imager n1" in text
     assert "00:01:15" in text
-    assert re.search(r"flat +2 +\. +1 +0\.450", text)
+    assert re.search(r"flat +2 +\. +1 +\. +450 ms", text)
     assert "failed: b.fits at flat: MissingFlatError: no flat in 'r'" in text
     assert "http://127.0.0.1:1/status" in text
 
@@ -65,10 +69,20 @@ def test_the_panel_fits_its_terminal(width: int, height: int):
         steps=steps,
         failures=(long,) * 5,
         dashboard="http://" + "h" * 90,
+        sample=Sampled(1.0, 10**13, 0.99, 10**13, 10**6, 10**13, 10**13, 10**14, 10**15),
     )
-    lines = drawn(state, width, height)
-    assert len(lines) <= height
-    assert max(map(len, lines)) <= width
+    plan = {
+        "steps": [
+            {"name": name, "form": "image", "work": 10_000, "segment": number // 60}
+            for number, name in enumerate(steps)
+        ]
+    }
+    for expected in (None, plan):
+        lines = drawn(state, width, height, expected)
+        assert len(lines) <= height
+        assert max(map(len, lines)) <= width
+        assert sum("─" * 10 in line for line in lines) == 2
+        assert lines[-1].startswith("╰")
 
 
 def test_with_too_many_steps_the_running_ones_are_shown():
@@ -117,7 +131,7 @@ def test_progress_is_said_now_and_then_and_not_for_every_task(
 ):
     """Ten thousand tasks in a second are one line."""
     now = [1000.0]
-    monkeypatch.setattr("mirar_dask.monitoring.console.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("mirar_dask.monitoring.plain_lines.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     monitor = PlainLines("n", stream)
     monitor(events[0])
@@ -127,6 +141,29 @@ def test_progress_is_said_now_and_then_and_not_for_every_task(
     now[0] += 60
     monitor(events[2])
     assert "tasks: 1 done" in stream.getvalue()
+
+
+def test_lines_of_progress_get_fewer(events: list[Event], monkeypatch: pytest.MonkeyPatch):
+    """A long night's log is no flood: a line a minute in the end."""
+    now = [1000.0]
+    monkeypatch.setattr("mirar_dask.monitoring.plain_lines.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    monitor = PlainLines("n", stream)
+    monitor(events[0])
+    for _ in range(8 * 3600):
+        now[0] += 1.0
+        monitor(events[1])
+    assert 480 < stream.getvalue().count("\n") < 560
+
+
+def test_quiet_shows_nothing(events: list[Event], capsys: pytest.CaptureFixture[str]):
+    """Whatever happens; the state is kept."""
+    with make_monitor("n", quiet=True) as monitor:
+        for event in events:
+            monitor(event)
+        monitor.note("something")
+    assert capsys.readouterr() == ("", "")
+    assert monitor.state.ended
 
 
 def test_a_stream_that_is_no_terminal_gets_plain_lines():
