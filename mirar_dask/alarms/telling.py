@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from mirar_dask.alarms.hook import INSIDE_VARIABLE, call
 from mirar_dask.alarms.notice import Notice, notice_of_error, notice_of_summary
 from mirar_dask.alarms.settings import AlarmSettings
+from mirar_dask.monitoring.log_file import log_to
 from mirar_dask.monitoring.report import RunSummary
-from mirar_dask.monitoring.run_folder import LOG, folder_of, log_to
+from mirar_dask.monitoring.run_folder import LOG, folder_of
 
 if TYPE_CHECKING:
     from mirar_dask.config import NightSettings
