@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -254,6 +255,7 @@ def run_request(
     from mirar_dask.monitoring.cancellation import Ending
     from mirar_dask.monitoring.heartbeat import beating
     from mirar_dask.monitoring.log_file import log_to
+    from mirar_dask.monitoring.page.offer import offer_page
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
     from mirar_dask.resuming import clear_debris, earlier_memos, save_request
@@ -300,7 +302,8 @@ def run_request(
             stack.enter_context(use_place(CachePlace(None, "")))
         places = Places(folders.raw, folder, cache)
         spec = cluster_for(request, plan)
-        engine = stack.enter_context(connect(spec, folder=folder, places=places))
+        shown = partial(offer_page, out=str(folders.roots.output), run=str(folder))
+        engine = stack.enter_context(connect(spec, folder=folder, places=places, offer=shown))
         (work or _run_configurations)(
             engine,
             request,

@@ -9,6 +9,7 @@ from mirar_dask.cli.cancel import cancel
 from mirar_dask.cli.clean import clean
 from mirar_dask.cli.cluster import cluster
 from mirar_dask.cli.demo import demo
+from mirar_dask.cli.page import page
 from mirar_dask.cli.pipelines import pipelines
 from mirar_dask.cli.plan import plan
 from mirar_dask.cli.processors import processors
@@ -23,7 +24,7 @@ __all__ = ["app", "command", "main"]
 
 _COMMANDS = (
     *(demo, simulate, plan, run, resume, submit),
-    *(status, report, runs, cancel, clean),
+    *(status, report, runs, page, cancel, clean),
     *(pipelines, processors, cluster),
 )
 for _command in _COMMANDS:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from mirar_dask.cluster.places import Places
 
+logger = logging.getLogger(__name__)
+
 SHARED = ".mirar_dask"
 """Folder below home for what a cluster without a run needs for a while."""
 
@@ -34,6 +37,7 @@ def connect(
     dashboard: bool = True,
     folder: Path | None = None,
     places: Places | None = None,
+    offer: Callable[..., str] | None = None,
 ) -> Iterator[Engine]:
     """Give an engine that does tasks where the specification says.
 
@@ -48,6 +52,9 @@ def connect(
         default a temporary one in the home folder.
     places : Places, optional
         Folders that each worker on another machine must see before it is given work.
+    offer : callable, optional
+        Called in the scheduler's process with ``dask_scheduler``, to serve more pages there;
+        returns why it cannot, if it cannot.
 
     Raises
     ------
@@ -69,9 +76,25 @@ def connect(
             from mirar_dask.cluster.probe import proving
 
             stack.enter_context(proving(client, proves))
+        if offer is not None and dashboard:
+            _call(offer, client)
         # Files of one machine are never late.
         late = LATE_SECONDS if spec.traits.spans_hosts else 0.0
         yield DaskEngine(client, outlook=outlook, patience=late)
+
+
+def _call(offer: Callable[..., str], client: Client) -> None:
+    """Have something offered on a scheduler; a night goes on without it."""
+    try:
+        trouble = client.run_on_scheduler(offer)
+    except Exception as error:  # whatever that process lacks
+        reason = f"{type(error).__name__}: {error}"
+        trouble = (
+            f"the scheduler cannot serve the page of the night: {reason}; install mirar_dask "
+            "where it runs, or use 'mirar-dask page'"
+        )
+    if trouble:
+        logger.warning("%s", trouble)
 
 
 def _client(

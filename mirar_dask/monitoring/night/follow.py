@@ -68,6 +68,12 @@ class RunFollower:
             found["head"].update(self._where(state, why))
             return found
 
+    def under_way(self) -> dict[int, int]:
+        """Return the number of frames of each task under way, by its number."""
+        with self._lock:
+            view = self.view
+            return {number: len(view.tasks[at].frames) for number, at in view.open.items()}
+
     def everything(self) -> dict[str, Any]:
         """Return all that a page without a server shows of the run."""
         with self._lock:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mirar_dask.monitoring.night.board import FAILURES
-from mirar_dask.monitoring.night.parts import Cell, DoneTask, Row, Step
+from mirar_dask.monitoring.night.parts import Cell, DoneTask, Frame, Row, Step
 from mirar_dask.monitoring.night.view import SAMPLE, NightView
+from mirar_dask.processors.base.outcome import Status
 
 CELL = (
     *("row", "step", "expected", "done", "running", "failed", "blocked", "lost", "skipped"),
@@ -110,10 +111,19 @@ def frame_counts(view: NightView) -> Mapping[str, int]:
     """Count frames by what became of them so far."""
     if view.counts is not None:
         return {name: n for name, n in view.counts.items() if n}
-    found = Counter(
-        UNFINISHED if frame.status is None else frame.status.value for frame in view.board.frames
-    )
-    return dict(found)
+    board = view.board
+    shown = sum(1 << place for place, step in enumerate(board.steps) if step.on_board)
+    ways = [row.steps & shown if row.kind == "batch" else 0 for row in board.rows]
+    return dict(Counter(_became(frame, ways[frame.row]) for frame in board.frames))
+
+
+def _became(frame: Frame, way: int) -> str:
+    """Say what became of a frame so far: it has succeeded when it has passed its batch's way."""
+    if frame.status is not None:
+        return frame.status.value
+    if not way or way & ~frame.passed:
+        return UNFINISHED
+    return (Status.CAVEATS if frame.caveats else Status.SUCCEEDED).value
 
 
 def _head(view: NightView) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 SCRIPTS = ("base.js", "flow.js", "board.js", "charts.js", "tables.js", "detail.js", "night.js")
@@ -35,7 +35,7 @@ def asset(name: str) -> bytes:
     KeyError
         If there is none of that name.
     """
-    known = {path.name: path for path in resources.files(__package__).joinpath("static").iterdir()}
+    known = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
     return known[name].read_bytes()
 
 

@@ -6,7 +6,7 @@
 
   mirar.resourcesPart = function () {
     const charts = el("div", { class: "charts" });
-    const root = el("section", { class: "card", "aria-labelledby": "h-resources" },
+    const root = el("section", { class: "card wide", "aria-labelledby": "h-resources" },
       el("h2", { id: "h-resources" }, "Memory, cache, disk"), charts);
     return {
       root,

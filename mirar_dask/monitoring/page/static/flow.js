@@ -89,7 +89,7 @@
 
     function node(night, step, place, begins) {
       const images = step.images;
-      const share = images ? Math.min(1, step.done / images) : step.done && night.head.over ? 1 : 0;
+      const share = images ? Math.min(1, step.done / images) : step.done && night.head.state === "ended" ? 1 : 0;
       const bar = el("i", {});
       bar.style.width = `${100 * share}%`;
       const each = step.done ? step.seconds / step.done : null;

@@ -49,6 +49,18 @@
       el("h2", { id: "h-workers" }, "Workers"),
       el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "table of workers" },
         el("table", {}, el("thead", {}, head), rows)), note);
+    let known = new Map();
+    /* The journal knows a worker by host and process, the scheduler by address and process. */
+    function said(night, live) {
+      const found = new Map();
+      for (const worker of live) {
+        const mine = night.workers.filter(([name]) => name.split(":")[1] === String(worker.pid));
+        const hosts = new Set(mine.map(([name]) => name.split(":")[0]));
+        if (hosts.size !== 1 || live.filter((one) => one.pid === worker.pid).length > 1) continue;
+        found.set(worker, { host: [...hosts][0], tasks: mine.reduce((n, one) => n + one[1], 0) });
+      }
+      return found;
+    }
     function table(headings, lines) {
       head.replaceChildren(...headings.map((word) => el("th", { scope: "col" }, word)));
       rows.replaceChildren(...lines.map((cells) => el("tr", {}, cells.map((cell, n) =>
@@ -58,10 +70,13 @@
       root,
       update(night, live) {
         if (live && live.length) {
+          known = said(night, live);
           table(["host", "at work on", "memory", "cpu", "tasks"], live.map((w) => [
-            w.host, w.tasks.length ? w.tasks.map((t) => el("div", {}, t.label, " ",
+            known.get(w)?.host || w.host, w.tasks.length ? w.tasks.map((t) => el("div", {}, t.label, " ",
               el("span", { class: "small" }, t.frames ? `${t.frames}, ` : "", seconds(t.seconds)))) : mark("waiting", "idle"),
-            meter(w.memory, w.limit), `${Math.round(w.cpu)} %`, count(w.done)]));
+            meter(w.memory, w.limit), `${Math.round(w.cpu)} %`,
+            count(known.get(w)?.tasks || 0),
+          ]));
           note.textContent = "";
           return;
         }
