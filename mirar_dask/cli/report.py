@@ -8,15 +8,31 @@ from pathlib import Path
 import click
 
 from mirar_dask.cli.app import verbosity_option
-from mirar_dask.cli.run_options import run_argument, standing_of
+from mirar_dask.cli.run_options import find, run_argument, standing_of
+from mirar_dask.errors import UsageError
 
 
 @click.command(short_help="Show what came out of a run.")
 @run_argument
 @click.option("--tracebacks", is_flag=True, help="Show the traceback of each failure.")
+@click.option(
+    "--task",
+    metavar="NAME",
+    help="Show one task, with what it logged: its number, a frame, a step, a batch; a list where "
+    "several are meant.",
+)
+@click.option("--tasks", is_flag=True, help="List the tasks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, tracebacks included.")
 @verbosity_option
-def report(run: str, out: Path | None, tracebacks: bool, as_json: bool, verbosity: int) -> None:
+def report(
+    run: str,
+    out: Path | None,
+    tracebacks: bool,
+    task: str | None,
+    tasks: bool,
+    as_json: bool,
+    verbosity: int,
+) -> None:
     """Show what came out of RUN: frames, products, every failure by kind, caveats, the seconds.
 
     RUN is a run's name, the beginning of one, or the path of a run's folder; without it the newest
@@ -25,10 +41,34 @@ def report(run: str, out: Path | None, tracebacks: bool, as_json: bool, verbosit
     from mirar_dask.monitoring.console import make_console
     from mirar_dask.monitoring.outcome_report import read_report, report_view
 
+    if task is not None or tasks:
+        _show_tasks(find(run, out), task, as_json=as_json)
+        return
     found = read_report(standing_of(run, out))
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1))
         return
     console = make_console()
     for part in report_view(found, tracebacks=tracebacks):
+        console.print(part)
+
+
+def _show_tasks(folder: Path, name: str | None, *, as_json: bool) -> None:
+    """Show the tasks of a run that are meant by a name; all of them without one."""
+    from mirar_dask.monitoring.console import make_console
+    from mirar_dask.monitoring.run_folder import JOURNAL
+    from mirar_dask.monitoring.task_view import task_view, tasks_view
+    from mirar_dask.monitoring.tasks import find_tasks, read_tasks
+
+    known = read_tasks(folder / JOURNAL)
+    found = known if name is None else find_tasks(known, name)
+    if name is not None and not found:
+        have = f"it has {len(known)}; --tasks lists them" if known else "it has none"
+        raise UsageError(f"run {folder.name} has no task that '{name}' would mean: {have}")
+    if as_json:
+        click.echo(json.dumps([each.to_json() for each in found], indent=1))
+        return
+    console = make_console()
+    one = name is not None and len(found) == 1
+    for part in task_view(found[0]) if one else tasks_view(found):
         console.print(part)

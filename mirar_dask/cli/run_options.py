@@ -40,10 +40,16 @@ def output_folder(out: Path | None) -> Path:
 
 def standing_of(run: str, out: Path | None) -> Standing:
     """Find the run that was named, and read how it stands."""
-    from mirar_dask.monitoring.runs import find_run
     from mirar_dask.monitoring.standing import read_standing
 
-    return read_standing(find_run(run, output_folder(out)), ask_job)
+    return read_standing(find(run, out), ask_job)
+
+
+def find(run: str, out: Path | None) -> Path:
+    """Return the folder of the run that was named."""
+    from mirar_dask.monitoring.runs import find_run
+
+    return find_run(run, output_folder(out))
 
 
 def ask_job(job: Job) -> tuple[str, str] | None:

@@ -6,6 +6,9 @@ It is the oracle: every other engine gives the same pixels to the last bit, and 
 from __future__ import annotations
 
 import math
+import os
+import socket
+import threading
 import time
 from collections.abc import Sequence
 
@@ -21,6 +24,7 @@ from mirar_dask.engine.task_log import kept_log, listening
 from mirar_dask.engine.types import RunResult, RunSettings
 from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import current_roots, use_roots
+from mirar_dask.processors.base.blocks import names_of
 from mirar_dask.processors.base.claims import Claims, use_claims
 from mirar_dask.processors.base.outcome import Record, Status, error_stack
 from mirar_dask.processors.base_processor import BaseProcessor
@@ -85,7 +89,8 @@ class SerialEngine:
             for number, found in opened.rows.items():
                 note(opened.steps[number].save_table(found))
             dataset, stopped = opened.dataset, False
-            for step in opened.steps[opened.next_step :]:
+            worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+            for number, step in enumerate(opened.steps[opened.next_step :]):
                 if not len(dataset):
                     break
                 reason = settings.stopping() if settings.stopping else None
@@ -95,6 +100,7 @@ class SerialEngine:
                     break
                 began = time.perf_counter()
                 n = sum(len(batch) for batch in dataset)
+                frames = tuple(dict.fromkeys(f for batch in dataset for f in names_of(batch)))
                 with metered() as meter, kept_log() as log:
                     stepped = step.step(dataset)
                 look()
@@ -105,14 +111,14 @@ class SerialEngine:
                 passed = max(0, n - failed)
                 settings.announce(
                     TaskFinished(
-                        step.step_name, 0, 0, (), "serial", seconds,
+                        step.step_name, number, 0, frames, worker, seconds,
                         ((step.step_name, seconds, passed),), time.time(), meter, log=log.lines(),
                     )
                 )  # fmt: skip
             dataset = place.keep(dataset)
-        frames = frame_statuses(opened.frames, records, dataset, stopped=stopped)
+        statuses = frame_statuses(opened.frames, records, dataset, stopped=stopped)
         end = time.perf_counter()
         phases = {"plan": planned - start, "reduce": end - planned}
-        result = RunResult(dataset, tuple(records), frames, phases, error_stack(records))
+        result = RunResult(dataset, tuple(records), statuses, phases, error_stack(records))
         settings.announce(RunEnded(result.counts(), end - start, time.time()))
         return result

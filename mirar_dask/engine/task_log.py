@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,15 @@ PACKAGE = "mirar_dask"
 WARNINGS = "py.warnings"
 """Logger to which `logging.captureWarnings` sends warnings."""
 
-_format = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s").format
+
+class _Format(logging.Formatter):
+    """Time, level, logger, message; UTC, since workers may be anywhere."""
+
+    converter = staticmethod(time.gmtime)
+    default_msec_format = "%s,%03dZ"
+
+
+_format = _Format("%(asctime)s %(levelname)s %(name)s: %(message)s").format
 
 
 class TaskLog:
