@@ -132,7 +132,8 @@ COMPRESSION_SUFFIXES = (".fz", ".gz", ".bz2")
 _env_loaded = False
 _MAX_COMPONENT_BYTES = 200  # file systems allow 255; a temporary name adds to it
 _MAX_SUFFIX_BYTES = 32
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]+")
+# Also line breaks, and marks that turn the direction of writing, of Unicode.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
 def load_env(folder: Path | None = None) -> bool:
@@ -176,9 +177,10 @@ def safe_component(text: object) -> str:
     """Make a header value fit to be one component of a path.
 
     Ordinary names come back unchanged. Separators and control characters become ``_``, as does
-    a leading dot (``..`` would leave the folder, and a hidden product would be overlooked); an
-    empty value becomes ``_``. A name over 200 bytes is cut, keeps its suffix, and gets a hash of
-    the whole so that two long names do not become one.
+    a leading dot (``..`` would leave the folder, and a hidden product would be overlooked) or dash
+    (programs would take the name for an option); an empty value becomes ``_``. A name over 200
+    bytes is cut, keeps its suffix, and gets a hash of the whole so that two long names do not
+    become one.
 
     Examples
     --------
@@ -188,7 +190,7 @@ def safe_component(text: object) -> str:
     '_._.._etc_B_V'
     """
     name = _UNFIT.sub("_", str(text)).strip()
-    if name.startswith("."):
+    if name.startswith((".", "-")):
         name = "_" + name[1:]
     name = name or "_"
     if len(name.encode()) <= _MAX_COMPONENT_BYTES:

@@ -12,6 +12,7 @@ import click
 
 from mirar_dask.cli.app import verbosity_option
 from mirar_dask.cli.run_options import out_option, output_folder
+from mirar_dask.errors import printable
 from mirar_dask.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ def _json(
 
 def _text(path: object) -> str:
     """Return a path, whatever bytes it is made of, as text that a terminal shows as it is."""
-    text = str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(str(path)).replace("\n", "\\n")
 
 
 def _size(size: float) -> str:

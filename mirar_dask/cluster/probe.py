@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -76,7 +77,8 @@ def _a_file_below(folder: Path) -> Path | None:
         for found, folders, names in os.walk(folder):
             folders.sort()
             for name in sorted(names):
-                return Path(found, name)
+                if stat.S_ISREG(Path(found, name).lstat().st_mode):  # no pipe: it would wait
+                    return Path(found, name)
     return None
 
 

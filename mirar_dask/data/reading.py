@@ -7,6 +7,7 @@ that shrinks under a map ends the process.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -77,8 +78,31 @@ def unchanged(path: Path, stamp: Stamp, *, made: bool = False) -> Iterator[FileI
 
 
 def open_file(path: Path) -> FileIO:
-    """Open a file for reading, without a buffer."""
-    return path.open("rb", buffering=0)
+    """Open a file for reading, without a buffer.
+
+    Raises
+    ------
+    InvalidFitsError
+        If it is no regular file: a pipe would be waited for without end, a device has none.
+    """
+    file = FileIO(path, "rb", opener=_opener)
+    kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
+    if kind != stat.S_IFREG:
+        file.close()
+        raise InvalidFitsError(f"{path} is {_KINDS.get(kind, 'no file')}, not a FITS file")
+    return file
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 
 def _gone(path: Path, made: bool) -> FileChangedError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.engine.expansion import Foreseen
 from mirar_dask.engine.types import Bunch, RunSettings
+from mirar_dask.io.names import header_text
 from mirar_dask.processors.base.blocks import names_of
 from mirar_dask.processors.base.core import CONTAINED
 from mirar_dask.processors.base.forms import Form, Regroup
@@ -107,7 +108,7 @@ def read_night(
         done = loader.gather_loaded(loaded)
         dataset = Dataset([done.batch] if done.batch is not None and len(done.batch) else [])
         records += done.records
-        frames = list(dict.fromkeys([*(p.name for p in paths), *_names(dataset)]))
+        frames = list(dict.fromkeys([*(header_text(p.name) for p in paths), *_names(dataset)]))
         place = 1
     rows: dict[int, list[Row]] = {}
     while place < len(steps) and _concerns_headers(steps[place]):

@@ -17,6 +17,7 @@ from mirar_dask.errors.exceptions import (
     UsageError,
     WriteError,
 )
+from mirar_dask.errors.printable import printable
 
 __all__ = [
     "BaseProcessorError",
@@ -34,4 +35,5 @@ __all__ = [
     "ShapeMismatchError",
     "UsageError",
     "WriteError",
+    "printable",
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mirar_dask.errors.exceptions import BaseProcessorError, NoncriticalProcessingError
+from mirar_dask.errors.printable import printable
 
 _MAX_MESSAGE = 4000  # characters; some libraries put a whole header or array into a message
 
@@ -56,7 +57,9 @@ class ErrorReport:
         contents: Iterable[str | Path],
     ) -> None:
         self.processor_name = str(processor_name)
-        self.contents: list[str] = [x.name if isinstance(x, Path) else str(x) for x in contents]
+        self.contents: list[str] = [
+            printable(x.name if isinstance(x, Path) else str(x)) for x in contents
+        ]
         self.t_error = datetime.now(UTC)
         self.known_error_bool = isinstance(error, BaseProcessorError)
         self.non_critical_bool = isinstance(error, NoncriticalProcessingError)
@@ -121,6 +124,7 @@ def _message(error: BaseException) -> str:
         text = f"no key {error.args[0]!r}" if plain else str(error)
     except Exception as failure:
         return f"<the message could not be rendered: {type(failure).__name__}>"
+    text = printable(text)
     return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + " [...]"
 
 
@@ -136,7 +140,7 @@ def _render(error: BaseException, name: str, message: str) -> tuple[str, str]:
         whole = "".join(traceback.format_exception(error))
     except Exception:
         whole = last if last == headline else last + headline
-    return last, whole
+    return printable(last), printable(whole)
 
 
 def _bare_copy(error: BaseException) -> BaseException | None:

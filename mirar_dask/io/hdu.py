@@ -38,9 +38,12 @@ class Hdu:
                 raise InvalidFitsError(f"its header lacks {key}")
             return default
         try:
-            return float(text.replace("D", "E").replace("d", "e"))
+            value = float(text.replace("D", "E").replace("d", "e"))
         except ValueError:
-            raise InvalidFitsError(f"its header says {key}={text}, which is no number") from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise InvalidFitsError(f"its header says {key}={text}, which is no number")
+        return value
 
     def integer(self, key: str, default: int | None = None) -> int:
         """Return a keyword's value as a whole number (some cameras write ``2048.0``)."""
@@ -97,11 +100,10 @@ class Hdu:
         bitpix = self.integer("BITPIX")
         if bitpix not in _BITPIX:
             raise InvalidFitsError(f"its header says BITPIX={bitpix}; FITS knows {_BITPIX}")
-        n_values = self.integer("PCOUNT", 0) + math.prod(axes)
-        n_bytes = abs(bitpix) // 8 * self.integer("GCOUNT", 1) * n_values
-        if n_bytes < 0:
-            raise InvalidFitsError(f"its header declares {n_bytes} bytes of data")
-        return n_bytes
+        more, groups = self.integer("PCOUNT", 0), self.integer("GCOUNT", 1)
+        if more < 0 or groups < 1:
+            raise InvalidFitsError(f"its header says PCOUNT={more} and GCOUNT={groups}")
+        return abs(bitpix) // 8 * groups * (more + math.prod(axes))
 
     @property
     def end(self) -> int:

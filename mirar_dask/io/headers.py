@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import re
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ _COMMENTARY = (b"COMMENT ", b"HISTORY ", b"CONTINUE", b" " * 8)
 _CROWDED = re.compile(rb"^(?=.{8}=)([A-Z0-9_-]+ *)=([^ ])")
 _KEYWORD = re.compile(rb"[A-Z0-9_-]+ *= ")
 _NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?"
+_PERHAPS_INFINITE = re.compile(rb"[ED][+-]?\d{3}")
 _VALUE = re.compile(
     rb" *(?:'(?:[^']|'')*'|[TF]|%b|\( *%b *, *%b *\))? *(?:/.*)?" % (_NUMBER, _NUMBER, _NUMBER)
 )
@@ -50,7 +52,7 @@ def parse_header(raw: bytes) -> fits.Header:
     """Parse a header's cards; odd ones are mended, or kept as text where that is impossible."""
     text = raw.translate(_PRINTABLE)
     cards = [text[i : i + CARD] for i in range(0, len(text), CARD)]
-    if all(map(is_plain_card, cards, [b"", *cards])):
+    if all(map(is_plain_card, cards, [b"", *cards])) and not _PERHAPS_INFINITE.search(text):
         if b"CONTINUE" in text or b"HIERARCH" in text:
             return fits.Header.fromstring(text)
         return header_of_text(text.decode().ljust(CARD * len(cards)))
@@ -71,7 +73,8 @@ def _tidied(card: bytes, before: bytes) -> bytes:
 def mend(header: fits.Header) -> None:
     """Repair what can be repaired in a header, in place and silently."""
     for index, card in enumerate(list(header.cards)):
-        if not is_plain_text(card._image) and not _is_sound(card):
+        plain = is_plain_text(card._image) and not _PERHAPS_INFINITE.search(card._image.encode())
+        if not plain and not _is_sound(card):
             _replace_by_text(header, index, card)
 
 
@@ -89,7 +92,9 @@ def _is_sound(card: fits.Card) -> bool:
     with quietly():
         try:
             card.verify("silentfix+ignore")
-            _ = card.value, card.comment
+            _ = card.comment
+            if isinstance(card.value, float | complex) and not cmath.isfinite(card.value):
+                return False
             return is_plain_text(card.image)
         except (VerifyError, ValueError, IndexError):
             return False

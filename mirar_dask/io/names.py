@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 from mirar_dask.errors import ImageNotFoundError, UsageError
 from mirar_dask.paths import COMPRESSION_SUFFIXES, strip_compression_suffix
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
 
 
@@ -83,5 +85,6 @@ def extension_name(name: str, extension: object) -> str:
 
 
 def header_text(path: Path | str) -> str:
-    """Return a path as a header may hold it: a FITS header knows ASCII alone."""
-    return Path(path).as_posix().encode("ascii", "backslashreplace").decode()
+    """Return a path as a header may hold it: a FITS header knows printable ASCII alone."""
+    text = Path(path).as_posix().encode("ascii", "backslashreplace").decode()
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -7,20 +7,26 @@ or absurd file is named before anything is done with it.
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import math
 import os
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from mirar_dask.data.reading import open_file
 from mirar_dask.errors import ImageNotFoundError, InvalidFitsError
 from mirar_dask.io.hdu import BLOCK, Hdu, find_end, structural_values
 
-_MAX_HEADER_BLOCKS = 20_000  # 720,000 cards; what goes on for longer is not a header
+_MAX_HEADER_BLOCKS = 1_000  # 36,000 cards; what goes on for longer is not a header
+_MAX_HDUS = 10_000
 _MAX_COMPRESSION = 20_000  # bytes of pixels for each byte in the file; no codec comes near
+_MUCH_COMPRESSION = 100  # true of frames of one value only
+_MUCH = 1 << 30  # bytes of pixels that no frame has that is compressed so much
 _FAR = 2**62  # absurd headers point beyond what a seek takes
 _BZ2_END = 0x177245385090
 _MAGIC = {
@@ -33,6 +39,8 @@ _MAGIC = {
     b"\xfd7zXZ": "compressed with xz, which is not supported",
     b"\x1f\x9d": "compressed with compress, which is not supported",
     b"\x28\xb5\x2f\xfd": "compressed with zstd, which is not supported",
+    b"\x1f\x8b": "compressed twice",
+    b"BZh": "compressed twice",
     b"\x93NUMPY": "a NumPy array",
 }
 
@@ -56,6 +64,7 @@ class FitsFile:
         try:
             status = os.fstat(self._file.fileno())
             self.size, self.mtime_ns, self.inode = status.st_size, status.st_mtime_ns, status.st_ino
+            self.on_disk = status.st_blocks * 512
             if self.size == 0:
                 raise self.error("is empty (0 bytes)")
             self.compression, self._stream = self._decompressor()
@@ -101,9 +110,18 @@ class FitsFile:
             end = hdu.end
         except InvalidFitsError as error:
             raise self.error(f"is not valid FITS: {error}") from None
+        if self.compression and end > max(_MUCH, _MUCH_COMPRESSION * self.size):
+            raise self.error(
+                f"declares {end} bytes, compressed into {self.size}: no camera's frame shrinks so"
+            )
         if not self.compression:
             if end > self.size:
                 raise self._truncated(self.size, end)
+            if end > max(_MUCH, _MUCH_COMPRESSION * self.on_disk):
+                raise self.error(
+                    f"declares {end} bytes, of which {self.on_disk} are on the disk: most of it "
+                    "was never written"
+                )
         elif not self._end_is_plausible(end):
             found = self._skip_to(end)
             if found < end:
@@ -124,7 +142,8 @@ class FitsFile:
 
     def _check_tiles(self, hdu: Hdu) -> None:
         pixel_bytes = math.prod(hdu.shape) * abs(hdu.bitpix) // 8
-        if pixel_bytes > _MAX_COMPRESSION * max(hdu.data_bytes, 1):
+        much = max(_MUCH, _MUCH_COMPRESSION * hdu.data_bytes)
+        if pixel_bytes > min(_MAX_COMPRESSION * max(hdu.data_bytes, 1), much):
             raise InvalidFitsError(
                 f"it declares {pixel_bytes} bytes of pixels, compressed into {hdu.data_bytes}"
             )
@@ -133,6 +152,8 @@ class FitsFile:
         """Read the header at the end of the last HDU, or None at the file's end."""
         if not self.compression and index and self._next >= self.size:
             return None
+        if index == _MAX_HDUS:
+            raise self.error(f"has more than {_MAX_HDUS} parts (HDUs)")
         if self._skip_to(self._next) < self._next:
             return None
         try:
@@ -142,6 +163,8 @@ class FitsFile:
             hdu = Hdu(index, raw, self._next, self._next + length, structural_values(raw))
             hdu_blocks = -(-hdu.data_bytes // BLOCK)
         except InvalidFitsError as error:
+            if str(error).startswith(str(self.path)):
+                raise
             raise self.error(f"is not valid FITS: {error} (HDU {index})") from None
         self._next = hdu.offset + hdu_blocks * BLOCK
         return hdu
@@ -195,6 +218,8 @@ class FitsFile:
 
     def _end_is_plausible(self, end: int) -> bool:
         """Tell from the last bytes of a compressed file whether it is whole, if they tell."""
+        if end > _MUCH_COMPRESSION * self.size:
+            return False  # it could be a lie; if not, it is decompressed in no time
         self._file.seek(max(0, self.size - 11))
         tail = self._file.read(11)
         self._restart()
@@ -211,14 +236,18 @@ class FitsFile:
 
 def _open(path: Path) -> IO[bytes]:
     try:
-        return path.open("rb")
+        return BufferedReader(open_file(path))
     except FileNotFoundError:
         raise ImageNotFoundError(f"there is no file {path}") from None
+    except InvalidFitsError:
+        raise
     except IsADirectoryError:
         raise InvalidFitsError(f"{path} is a folder, not a FITS file") from None
     except PermissionError:
         raise InvalidFitsError(f"{path} may not be read: change its permissions") from None
     except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise InvalidFitsError(f"{path} is a socket, not a FITS file") from None
         raise InvalidFitsError(f"{path} cannot be read: {error.strerror or error}") from error
 
 

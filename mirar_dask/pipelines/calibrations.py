@@ -95,7 +95,13 @@ class Archive:
 
 def list_frames(folder: Path) -> Iterator[Path]:
     """FITS files of a folder and of those below it, in order; hidden folders are left out."""
+    seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place).stat()
+        if (here.st_dev, here.st_ino) in seen:  # links may lead back to where they are
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if is_frame_name(name) and not name.lower().endswith(NOT_FRAMES):

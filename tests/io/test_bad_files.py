@@ -80,7 +80,7 @@ BAD = {
     "bz2 header cut": (content(bz2.compress(plain())[:40]), "truncated|cannot be"),
     "tiles cut": (lambda p: (tiles()(p), os.truncate(p, 7000)), "is truncated: it has 7000 bytes"),
     "absurd": (content(plain(NAXIS1=10**9, NAXIS2=10**9)), "truncated: .* 2000000000000002880"),
-    "absurd gz": (content(gzip.compress(plain(NAXIS1=10**18))), "is truncated: it has 11520 byte"),
+    "absurd gz": (content(gzip.compress(plain(NAXIS1=10**18))), "no camera's frame shrinks so"),
     "absurd tiles": (tiles(ZNAXIS1=10**6, ZNAXIS2=10**6), "declares 2000000000000 bytes of pixels"),
     "no axes": (hdulist(fits.PrimaryHDU()), "holds no image: it has a header without data"),
     "table": (hdulist(fits.PrimaryHDU(), TABLE), "holds no image: it has only tables"),
@@ -151,7 +151,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*args: object, **keys: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    monkeypatch.setattr("mirar_dask.io.structure.open_file", refuse)  # root may read everything
     with pytest.raises(InvalidFitsError, match=r"secret\.fits may not be read: change its perm"):
         open_lazy(path)
 

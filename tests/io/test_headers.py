@@ -165,3 +165,15 @@ def test_a_header_describes_the_array_and_keeps_every_other_card(tmp_path, core_
     of_the_file = {"SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "BZERO", "BLANK"}
     others = [tuple(card) for card in before.cards if card.keyword not in of_the_file]
     assert [tuple(card) for card in header.cards[5:]] == others
+
+
+def test_numbers_that_are_infinite_stay_text():
+    """FITS knows no infinity: a header that held one could not be written again."""
+    text = b"".join(
+        card.ljust(80)
+        for card in (b"GAIN    =             1.0E999", b"ZP      =             2.5E-101")
+    )
+    header = parse_header(text)
+    assert header["GAIN"] == "1.0E999"
+    assert header["ZP"] == 2.5e-101
+    header["COPY"] = header["GAIN"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from mirar_dask.data.conversions import read_wcs
 from mirar_dask.data.image_data import Image
-from mirar_dask.paths import BASE_NAME_KEY
+from mirar_dask.paths import BASE_NAME_KEY, safe_component
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,8 +76,8 @@ def plot_fits_image(
         ax.set_title(_title(image, title_fields), fontsize=10)
     ax.set_xlabel("x (pixels)")
     ax.set_ylabel("y (pixels)")
-    name = str(image.header[BASE_NAME_KEY]).removesuffix(".fits")
-    fig.savefig(Path(savedir) / f"{Path(name).name}.{plot_format}", bbox_inches="tight")
+    name = safe_component(image.header[BASE_NAME_KEY]).removesuffix(".fits")
+    fig.savefig(Path(savedir) / f"{name}.{plot_format}", bbox_inches="tight")
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
         pyplot.close(fig)

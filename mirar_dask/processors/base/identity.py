@@ -106,7 +106,9 @@ def file_key(path: Path) -> str:
 
 def digest(*parts: str) -> str:
     """Return 16 hexadecimal digits for some texts."""
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(
+        "\0".join(parts).encode(errors="surrogatepass"), digest_size=8
+    ).hexdigest()
 
 
 UNSURE = "<unsure>"

@@ -9,6 +9,7 @@ from typing import Any
 from mirar_dask.data import DataBatch, DataBlock, Dataset, Image, ImageBatch
 from mirar_dask.data.header_edits import put_texts
 from mirar_dask.errors import NoncriticalProcessingError, ProcessorError
+from mirar_dask.io.names import header_text
 from mirar_dask.paths import (
     PRODKEY_KEY,
     RAW_IMG_KEY,
@@ -187,7 +188,7 @@ class BaseImageLoader(BaseImageProcessor):
                     put_texts(image.header, {PRODKEY_KEY: file_key(path)})
                     self.write_history(image)
             except CONTAINED as exc:
-                return [], [self.failure(exc, (path.name,))]
+                return [], [self.failure(exc, (header_text(path.name),))]
         return images, [Record(n, Status.CAVEATS, self.step_name, why) for n, why in caveats]
 
     def gather_loaded(self, loaded: list[tuple[list[Image], list[Record]]]) -> Processed:
