@@ -43,6 +43,7 @@ RANKS = {
     "submit": 5,
     "cancel": 5,
     "run": 5,
+    "watching": 5,
     "cli": 6,
     "__main__": 6,
 }

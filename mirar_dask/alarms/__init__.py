@@ -4,7 +4,12 @@
 moment, as `watch` does, makes a `Notice` and calls `tell`.
 """
 
-from mirar_dask.alarms.notice import Notice, notice_of_error, notice_of_summary
+from mirar_dask.alarms.notice import (
+    Notice,
+    notice_of_error,
+    notice_of_progress,
+    notice_of_summary,
+)
 from mirar_dask.alarms.settings import AlarmSettings, MailSettings, resolve_alarms
 from mirar_dask.alarms.telling import tell, telling_end
 
@@ -13,6 +18,7 @@ __all__ = [
     "MailSettings",
     "Notice",
     "notice_of_error",
+    "notice_of_progress",
     "notice_of_summary",
     "resolve_alarms",
     "tell",

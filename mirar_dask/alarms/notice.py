@@ -126,6 +126,25 @@ def notice_of_error(
     return Notice(state=state, exit_code=code, why=why, document=document, path=path)
 
 
+def notice_of_progress(folder: Path, *, state: str, why: str) -> Notice:
+    """Make the notice of a run that goes on; the document is kept in its folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    state : str
+        How the moment is called; the document's file too.
+    why : str
+        How it stands, in a sentence.
+    """
+    unfinished = _unfinished(folder)
+    code = 1 if unfinished["failures"] else 0
+    document = {"state": state, "why": why, "exit_code": code, **unfinished}
+    path = _kept(document, folder / f"{state}.json")
+    return Notice(state=state, exit_code=code, why=why, document=document, path=path)
+
+
 def _kept(document: Mapping[str, Any], path: Path) -> Path | None:
     """Write the document down; on a disk that is full, people are told all the same."""
     try:

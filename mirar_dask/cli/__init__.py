@@ -19,11 +19,12 @@ from mirar_dask.cli.run import run
 from mirar_dask.cli.simulate import simulate
 from mirar_dask.cli.status import runs, status
 from mirar_dask.cli.submit import submit
+from mirar_dask.cli.watch import watch
 
 __all__ = ["app", "command", "main"]
 
 _COMMANDS = (
-    *(demo, simulate, plan, run, resume, submit),
+    *(demo, simulate, plan, run, watch, resume, submit),
     *(status, report, runs, page, cancel, clean),
     *(pipelines, processors, cluster),
 )

@@ -62,6 +62,16 @@ class ErrorStack:
             self.add_report(report)
         return self
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ErrorStack):
+            return NotImplemented
+        return self._texts() == other._texts()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _texts(self) -> list[str]:
+        return [report.generate_full_traceback() for report in self]
+
     def __len__(self) -> int:
         return len(self.reports) + len(self.noncritical_reports)
 

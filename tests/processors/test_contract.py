@@ -14,10 +14,12 @@ from astropy.io.fits import Header
 
 import mirar_dask.processors
 from mirar_dask.data import Image, ImageBatch, SourceBatch
+from mirar_dask.errors import ErrorStack
 from mirar_dask.paths import Roots, all_astrometric_keywords, core_fields, use_roots
 from mirar_dask.processors.base.history import HISTORY_KEYS
 from mirar_dask.processors.base_processor import BaseProcessor, BaseSourceProcessor
 from mirar_dask.processors.catalogue import header_keys_of
+from mirar_dask.processors.utils import CalRequirement
 from mirar_dask.testing.contracts import check_processor, processor_classes
 from mirar_dask.testing.images import make_header, make_image, make_sources
 
@@ -79,8 +81,10 @@ class GivenPath:
 ARGUMENTS: dict[str, Callable[[Path], dict[str, Any] | tuple[Any, ...]]] = {
     "CSVExporter": lambda _: {"output_dir_name": "tables"},
     "CSVLoader": lambda _: {"input_dir_name": "tables"},
+    "CalHunter": lambda _: {"requirements": [CalRequirement("dark", "TARGET", ["dark"])]},
     "CustomImageBatchModifier": lambda _: {"image_batch_modifier": pass_on},
     "CustomSourceTableModifier": lambda _: {"modifier_function": pass_on},
+    "ErrorStackAnnotator": lambda _: {"errorstack": ErrorStack(), "processed_images": ["a.fits"]},
     "HeaderAnnotator": lambda _: {"input_keys": ["TARGET", "EXPTIME"], "output_key": "NOTE"},
     "HeaderEditor": lambda _: {"edit_keys": ["TARGET", "COADDS"], "values": ["m13", 2]},
     "HeaderReader": lambda _: ("TARGET", "NOSUCH"),
@@ -97,6 +101,11 @@ ARGUMENTS: dict[str, Callable[[Path], dict[str, Any] | tuple[Any, ...]]] = {
     "MaskPixelsFromPathInverted": lambda folder: {"mask_path": mask_file(folder)},
     "ParquetLoader": lambda _: {"input_dir_name": "tables"},
     "ParquetWriter": lambda _: {"output_dir_name": "tables"},
+    "RealtimeImageSimulator": lambda folder: {
+        "input_img_dir": folder,
+        "input_img_names": [raw_frame(folder).name],
+        "output_dir_name": "raw",
+    },
     "SourceBatcher": lambda _: {"split_key": "TARGET"},
     "SourceRebatcher": lambda _: {"split_key": ["TARGET", "OBSCLASS"]},
     "SourceSelector": lambda _: (("TARGET", "field"),),

@@ -1,5 +1,12 @@
 """Processors for input and output, headers, and the making of batches."""
 
+from mirar_dask.processors.utils.cal_hunter import (
+    CalHunter,
+    CalRequirement,
+    MissingCalibrationsError,
+    find_required_cals,
+)
+from mirar_dask.processors.utils.error_annotator import ErrorStackAnnotator
 from mirar_dask.processors.utils.header_annotate import HeaderAnnotator, HeaderEditor
 from mirar_dask.processors.utils.header_normalise import HeaderNormaliser
 from mirar_dask.processors.utils.header_reader import HeaderReader
@@ -22,9 +29,13 @@ from mirar_dask.processors.utils.image_selector import (
 )
 from mirar_dask.processors.utils.mode_masker import ModeMasker
 from mirar_dask.processors.utils.nan_filler import NanFiller
+from mirar_dask.processors.utils.simulate_realtime import RealtimeImageSimulator
 
 __all__ = [
+    "CalHunter",
+    "CalRequirement",
     "CustomImageBatchModifier",
+    "ErrorStackAnnotator",
     "HeaderAnnotator",
     "HeaderEditor",
     "HeaderNormaliser",
@@ -40,7 +51,10 @@ __all__ = [
     "ImageSelector",
     "LoadImageFromHeader",
     "MEFLoader",
+    "MissingCalibrationsError",
     "ModeMasker",
     "NanFiller",
+    "RealtimeImageSimulator",
+    "find_required_cals",
     "select_from_images",
 ]
