@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from astropy.io import fits
 
 from mirar_dask.engine.journal import read_journal
 from mirar_dask.engine.memo import MEMO
+from mirar_dask.monitoring.heartbeat import SILENT_SECONDS
 from mirar_dask.monitoring.report import RunSummary
 from mirar_dask.registry import pipelines
 from mirar_dask.run import plan_night, reduce_night
@@ -498,7 +501,10 @@ def test_products_may_lie_elsewhere_than_they_did(night: Path) -> None:
 def test_a_run_that_was_killed_leaves_no_debris_behind_the_next(night: Path) -> None:
     """Its cache and half-written files go with the next run, whatever that is asked for."""
     (run,) = (output(night) / "runs").glob("2*")
-    (run / "alive.json").write_text("{}")
+    sign = run / "alive.json"
+    sign.write_text("{}")  # torn: its age alone tells that the run is dead
+    long_ago = time.time() - 2 * SILENT_SECONDS
+    os.utime(sign, (long_ago, long_ago))
     (run / "cache").mkdir()
     (run / "cache" / "left.npy").write_text("")
     half = output(night) / "reduced" / ".tmp-0123456789ab-x.fits"
