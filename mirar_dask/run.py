@@ -256,6 +256,7 @@ def run_request(
     from mirar_dask.monitoring.heartbeat import beating
     from mirar_dask.monitoring.log_file import log_to
     from mirar_dask.monitoring.page.offer import offer_page
+    from mirar_dask.monitoring.metrics import RunMetrics
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
     from mirar_dask.resuming import clear_debris, earlier_memos, save_request
@@ -304,6 +305,13 @@ def run_request(
         spec = cluster_for(request, plan)
         shown = partial(offer_page, out=str(folders.roots.output), run=str(folder))
         engine = stack.enter_context(connect(spec, folder=folder, places=places, offer=shown))
+        metrics = RunMetrics({step.name: step.processor for step in plan.steps})
+        if spec.kind != "serial":
+            from mirar_dask.cluster.metrics import telling_metrics
+
+            stack.enter_context(
+                telling_metrics(engine, metrics, run=run_id, pipeline=pipeline.name)
+            )
         (work or _run_configurations)(
             engine,
             request,
@@ -313,7 +321,7 @@ def run_request(
                 cache_dir=cache,
                 fail_fast=settings.fail_fast,
                 stopping=limit.stopping if limit else None,
-                listeners=(journal, account, *map(_contained, (log, *listeners))),
+                listeners=(journal, account, metrics, *map(_contained, (log, *listeners))),
                 adapt=pipeline.adapt,
                 check_memory=settings.memory_check,
                 memo=memo,
@@ -321,6 +329,7 @@ def run_request(
             progress,
             plan,
         )
+        metrics.over(progress.frames.values())
     products = run_folder.written_since(folders.output, before)
     _save_errors(request, progress.errors)
     seconds = time.perf_counter() - since

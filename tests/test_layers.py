@@ -58,6 +58,7 @@ MAY_IMPORT_DASK = {"engine", "cluster", "config"}
 MADE_OF_DASK = {
     "cluster/dashboard.py",
     "cluster/keeper.py",
+    "cluster/metrics.py",
     "cluster/probe.py",
     "cluster/queues.py",
     "cluster/reach.py",

@@ -50,6 +50,12 @@ CLUSTER_OPTIONS = (
         "--local-directory", metavar="DIR", help="Folder on each worker's own disk, for Dask."
     ),
     click.option(
+        "--dashboard-port",
+        type=click.IntRange(1, 65535),
+        metavar="N",
+        help="Port of dashboard and metrics on this machine (default: a free one).",
+    ),
+    click.option(
         "--prologue",
         multiple=True,
         metavar="COMMAND",
@@ -227,5 +233,6 @@ def may_be_local(options: dict[str, Any]) -> bool:
 
 _CLUSTER_NAMES = (
     *("adapt", "cores", "walltime", "queue", "project", "interface", "local_directory"),
+    "dashboard_port",
     *("prologue", "python", "tls", "certificates"),
 )

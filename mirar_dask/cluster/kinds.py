@@ -24,7 +24,8 @@ class Kind:
     """Whether we run it ourselves against the real thing."""
 
 
-_STARTED = frozenset({"workers", "memory", "local_directory", "tls", "certificates", "options"})
+_PAGES = frozenset({"dashboard_port"})
+_STARTED = _PAGES | {"workers", "memory", "local_directory", "tls", "certificates", "options"}
 _FAR = _STARTED | {"adapt", "cores", "interface", "prologue", "python"}
 _JOBS = _FAR | {"walltime", "queue", "project"}
 _KNOWN = frozenset({"certificates"})
@@ -40,7 +41,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("serial", "this process, one task after the other"),
-        Kind("threads", "threads of this process", frozenset({"workers", "memory"})),
+        Kind("threads", "threads of this process", _PAGES | {"workers", "memory"}),
         Kind("local", "worker processes on this machine", _STARTED | {"cores"}),
         Kind("address", "a scheduler that is running", _KNOWN, _THEIRS, spans_hosts=True),
         Kind("file", "a scheduler that is running", _KNOWN, _THEIRS, spans_hosts=True),
@@ -53,9 +54,7 @@ KINDS = {
         Kind(
             "slurm-runner",
             "the other tasks of the SLURM job in which this runs",
-            frozenset(
-                {"memory", "interface", "local_directory", "walltime", "tls", "certificates"}
-            ),
+            _PAGES | {"memory", "interface", "local_directory", "walltime", "tls", "certificates"},
             "leave it out: the job that srun runs in has it (srun -n N for N - 1 workers)",
             spans_hosts=True,
         ),

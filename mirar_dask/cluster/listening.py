@@ -25,7 +25,7 @@ def scheduler_options(spec: ClusterSpec, security: Security | None) -> dict[str,
     from distributed.utils import get_ip, get_ip_interface
 
     options: dict[str, Any] = {
-        "dashboard_address": "127.0.0.1:0",
+        "dashboard_address": f"127.0.0.1:{spec.dashboard_port or 0}",
         "dashboard": False,
         "port": 0,
         "protocol": "tls://" if security else "tcp://",

@@ -87,7 +87,7 @@ def start_local(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder:
         "memory_limit": 0 if in_threads else layout.memory,
         # Without an address the scheduler's server would listen on all interfaces, dashboard or
         # not; so would the servers of workers in this process with the protocol inproc.
-        "dashboard_address": "127.0.0.1:0",
+        "dashboard_address": f"127.0.0.1:{spec.dashboard_port or 0}",
         "scheduler_kwargs": {"dashboard": False},
         "host": "127.0.0.1",
         "protocol": "tls://" if spec.encrypted else "tcp://",

@@ -17,6 +17,7 @@ from distributed.security import Security
 
 from mirar_dask.cluster.certificates import check_certificates, security_at
 from mirar_dask.cluster.environment import FAR_SETTINGS
+from mirar_dask.cluster.sighting import own_versions
 from mirar_dask.cluster.spec import ClusterSpec
 from mirar_dask.errors import ClusterError, UsageError
 
@@ -30,7 +31,7 @@ def reach(spec: ClusterSpec, stack: ExitStack) -> Client:
     Raises
     ------
     ClusterError
-        If there is none at the given place, it refuses us, or it has no workers.
+        If there is none at the given place, it refuses us, lacks this package, or has no workers.
     UsageError
         If the scheduler file or the certificates cannot be read.
     """
@@ -50,6 +51,7 @@ def reach(spec: ClusterSpec, stack: ExitStack) -> Client:
         ) from error
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
         raise ClusterError(_why_not(address, spec, error)) from error
+    _check_package(client, spec)
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError as error:
@@ -78,6 +80,17 @@ def knock(address: str, security: Security | None) -> None:
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, connect_once()).result()
+
+
+def _check_package(client: Client, spec: ClusterSpec) -> None:
+    """Make sure that the scheduler has this package: it unpacks every task that it hands on."""
+    try:
+        client.run_on_scheduler(own_versions)
+    except ImportError as error:
+        raise ClusterError(
+            f"the scheduler at '{spec.target}' cannot import mirar_dask ({error}); install it "
+            "in the scheduler's environment, as in that of its workers"
+        ) from error
 
 
 def _address_in(path: Path) -> str:

@@ -48,6 +48,8 @@ class ClusterSpec:
     """Network interface that scheduler and workers listen on, such as ``ib0``."""
     local_directory: str | None = None
     """Folder on each worker's own disk for what Dask itself puts there."""
+    dashboard_port: int | None = None
+    """Port of the scheduler's pages (dashboard, metrics) on this machine; None for a free one."""
     prologue: tuple[str, ...] = ()
     """Shell commands before a worker starts, such as ``module load python``."""
     python: str | None = None
@@ -191,7 +193,7 @@ def _value(name: str, value: Any) -> Any:
         return value if isinstance(value, int) else read_walltime(value)
     if name == "adapt":
         return read_range(value)
-    if name in ("workers", "cores"):
+    if name in ("workers", "cores", "dashboard_port"):
         return _count(name, value)
     if name == "hosts":
         parts = value.split(",") if isinstance(value, str) else value

@@ -167,6 +167,14 @@ def test_serial_needs_no_dask() -> None:
         assert isinstance(engine, SerialEngine)
 
 
+def test_a_scheduler_without_this_package_is_refused(scheduler_without) -> None:
+    """Its tasks pass through it: each would be lost, with a reason that nobody understands."""
+    with scheduler_without("mirar_dask") as address:
+        spec = ClusterSpec.parse(address)
+        with pytest.raises(ClusterError, match="cannot import mirar_dask"), connect(spec):
+            pass
+
+
 def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the remedy, within seconds."""
     monkeypatch.setattr("mirar_dask.cluster.reach.CONNECT_SECONDS", 1)
