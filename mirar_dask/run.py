@@ -255,8 +255,8 @@ def run_request(
     from mirar_dask.monitoring.cancellation import Ending
     from mirar_dask.monitoring.heartbeat import beating
     from mirar_dask.monitoring.log_file import log_to
-    from mirar_dask.monitoring.page.offer import offer_page
     from mirar_dask.monitoring.metrics import RunMetrics
+    from mirar_dask.monitoring.page.offer import offer_page
     from mirar_dask.monitoring.report import RunSummary
     from mirar_dask.paths import use_roots
     from mirar_dask.resuming import clear_debris, earlier_memos, save_request
