@@ -59,6 +59,8 @@ def run(chosen: argparse.Namespace) -> Result:
             f"{n} images of {size}²",
             lambda images=images, n=n: stack(images, n, work),
         )
+    images = sorted(simulated(work, sizes[0]).glob("*FIELD*"))
+    tasks += watched(work, f"sources of {sizes[0]}²", lambda: sources(images, len(images), work))
     rows = []
     for (case, label), found in grouped(tasks).items():
         if found["measured"] < LEAST and found["estimate"] < LEAST:
@@ -204,6 +206,13 @@ def stack(paths: list[Path], n: int, work: Path) -> None:
     from mirar_dask.processors.stack import ImageStacker
 
     _on_batch([ImageStacker(align_by="none")], paths, n, work)
+
+
+def sources(paths: list[Path], n: int, work: Path) -> None:
+    """Find the sources of images and write their tables."""
+    from mirar_dask.processors.sources import CSVExporter, SourceDetector
+
+    _on_batch([SourceDetector(), CSVExporter("sources")], paths, n, work)
 
 
 def _on_batch(steps: list[Any], paths: list[Path], n: int, work: Path) -> None:

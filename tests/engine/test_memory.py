@@ -33,9 +33,11 @@ from mirar_dask.engine.travel import PackedArray, unpack
 from mirar_dask.engine.types import BandWork, BatchWork, Bunch, MasterWork, Task
 from mirar_dask.paths import Roots
 from mirar_dask.pipelines.frames import open_frame
+from mirar_dask.pipelines.imager import ImagerPipeline
 from mirar_dask.processors.base_processor import BaseProcessor
 from mirar_dask.processors.bias import BiasCalibrator
 from mirar_dask.processors.combine import DEFAULT_MAX_BYTES
+from mirar_dask.processors.sources import SourceDetector
 from mirar_dask.processors.utils.image_loader import ImageLoader
 from mirar_dask.processors.utils.image_saver import ImageSaver
 from mirar_dask.testing.engine_contract import Doubles, configured, reduction, settings_for
@@ -220,3 +222,17 @@ def test_bands_join_to_what_one_task_makes(tmp_path: Path) -> None:
         outcome = execute(bench, Task("bias master", 0, work, (), memory=0))
         found.append(unpack(outcome.context).get_data())
     assert found[0].tobytes() == found[1].tobytes()
+
+
+def test_every_step_of_the_imager_says_what_it_needs() -> None:
+    """Nobody is told that a step of ours is reckoned with by a rule of thumb."""
+    steps = ImagerPipeline("default").set_configuration("default")
+    assert unsaid(steps) == []
+
+
+def test_finding_sources_needs_several_copies_of_one_image() -> None:
+    """However many images there are: one is looked at after the other."""
+    frame = 4 * 4096 * 4096
+    step = SourceDetector()
+    assert 5 * frame < step.memory_needed((4096, 4096), 1) < 10 * frame
+    assert step.memory_needed((4096, 4096), 100) == step.memory_needed((4096, 4096), 1)
