@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/mirar-dask demo --out $(DEMO)
 
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -m "not slow and not reference and not slurm and not ssh and not netns and not containers"
+	@$(BIN)/python -m pytest -m "not slow and not reference and not slurm and not ssh and not netns and not containers and not browser"
 
 test-all: $(VENV)/.installed-test
 	@PYTHON=$(BIN)/python .ci/reference_env.sh

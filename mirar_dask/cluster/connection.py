@@ -90,8 +90,8 @@ def _call(offer: Callable[..., str], client: Client) -> None:
     except Exception as error:  # whatever that process lacks
         reason = f"{type(error).__name__}: {error}"
         trouble = (
-            f"the scheduler cannot serve the page of the night: {reason}; install mirar_dask "
-            "where it runs, or use 'mirar-dask page'"
+            f"the scheduler cannot serve the page of the night: {reason}; install this "
+            "version of mirar_dask where it runs, or use 'mirar-dask page'"
         )
     if trouble:
         logger.warning("%s", trouble)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
@@ -36,44 +33,34 @@ def test_a_scheduler_serves_the_page_beside_its_own(tmp_path: Path):
             assert json.load(answer)["head"]["state"] == "interrupted"
 
 
-def test_a_scheduler_without_this_package_is_told_of_and_the_night_goes_on(
+def lacking(dask_scheduler: object) -> str:
+    raise ModuleNotFoundError("No module named 'mirar_dask.monitoring.page'")
+
+
+def test_a_scheduler_that_cannot_serve_the_page_is_told_of_and_the_night_goes_on(
+    caplog: pytest.LogCaptureFixture,
+):
+    """As one with an earlier version of this package; one sentence says so."""
+    with (
+        caplog.at_level(logging.WARNING, logger="mirar_dask"),
+        connect(ClusterSpec.parse("threads", workers=1), offer=lacking) as engine,
+    ):
+        assert engine is not None
+    (said,) = [r.getMessage() for r in caplog.records if "page of the night" in r.getMessage()]
+    assert "install this version of mirar_dask where it runs" in said
+    assert "mirar-dask page" in said
+
+
+def test_a_scheduler_that_does_not_see_the_folder_is_told_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    """It was started in another environment; one sentence says so."""
-    bare = tmp_path / "bare" / "mirar_dask"
-    bare.mkdir(parents=True)
-    (bare / "__init__.py").write_text("raise ImportError('there is no mirar_dask here')\n")
-    environment = {**os.environ, "PYTHONPATH": str(bare.parent)}
-    code = (
-        "import sys, asyncio\n"
-        "from distributed import Scheduler, Worker\n"
-        "async def main():\n"
-        "    async with Scheduler(host='127.0.0.1', port=0, dashboard=False,\n"
-        "                         dashboard_address='127.0.0.1:0') as scheduler:\n"
-        "        async with Worker(scheduler.address, nthreads=1, dashboard=False):\n"
-        "            print(scheduler.address, flush=True)\n"
-        "            await asyncio.to_thread(sys.stdin.read)\n"
-        "asyncio.run(main())\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,  # else Python would find the package where the tests run
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        offer = partial(offer_page, out=str(tmp_path), run=str(tmp_path))
-        with (
-            caplog.at_level(logging.WARNING, logger="mirar_dask"),
-            connect(ClusterSpec.parse(address), offer=offer),
-        ):
-            pass
-        process.communicate()
-    (said,) = [r.getMessage() for r in caplog.records if "page of the night" in r.getMessage()]
-    assert "install mirar_dask where it runs" in said
-    assert "mirar-dask page" in said
+    """It is on a host without it; where it is seen, the page can be had."""
+    far = tmp_path / "imager" / "1" / "runs" / "x"
+    offer = partial(offer_page, out=str(tmp_path), run=str(far))
+    with (
+        caplog.at_level(logging.WARNING, logger="mirar_dask"),
+        connect(ClusterSpec.parse("threads", workers=1), offer=offer),
+    ):
+        pass
+    (said,) = [r.getMessage() for r in caplog.records if "does not see" in r.getMessage()]
+    assert f"'mirar-dask page {far}'" in said

@@ -14,11 +14,15 @@
   const empty = el("p", { class: "small" });
   root.append(empty);
 
-  let runs = [], current = null, mounted = null, timer = 0, pictureTimer = 0, pictures = null, asked = 0;
+  let runs = [], current = null, mounted = null, timer = 0, pictureTimer = 0, pictures = null, asked = 0, silent = 0;
 
   async function ask(path) {
     let answer;
-    try { answer = await fetch(`api/${path}`, { cache: "no-store" }); } catch { throw new Error("The server does not answer."); }
+    try { answer = await fetch(`api/${path}`, { cache: "no-store" }); } catch {
+      silent += 1;
+      throw new Error(`The server does not answer: it ends with its run. 'mirar-dask page ${current || ""}' shows what was done.`);
+    }
+    silent = 0;
     const told = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(told.error || `The server answered ${answer.status}.`);
     return told;
@@ -30,6 +34,9 @@
     failure: (id, start) => ask(at(`failure?id=${id}&start=${start || 0}`)),
     frame: (name) => ask(at(`frame?name=${encodeURIComponent(name)}`)),
   };
+
+  /* Who does not answer is asked ever less often, and never given up: he may be started again. */
+  const patient = (wait) => (silent ? Math.min(60_000, wait * 2 ** Math.min(silent, 6)) : wait);
 
   async function list() {
     try {
@@ -47,7 +54,7 @@
       empty.textContent = runs.length ? "" : told.why || "There is no run to show yet.";
       if (!current && runs.length) choose(runs.some((run) => run.key === wanted) ? wanted : runs[0].key, false);
     } catch (error) { say(error.message); }
-    setTimeout(list, document.hidden ? 4 * LIST : LIST);
+    setTimeout(list, patient(document.hidden ? 4 * LIST : LIST));
   }
 
   function choose(key, clicked) {
@@ -81,7 +88,7 @@
       say(error.message);
       wait = SELDOM;
     }
-    timer = setTimeout(poll, document.hidden ? Math.max(wait, SELDOM) : wait);
+    timer = setTimeout(poll, patient(document.hidden ? Math.max(wait, SELDOM) : wait));
   }
   async function newest() {
     const key = current;
@@ -94,7 +101,7 @@
       if (mounted.night.names) mounted.parts.flow.update(mounted.night);
       if (mounted.night.head.over) wait = 10 * PICTURES;
     } catch (error) { if (key === current) say(error.message); }
-    pictureTimer = setTimeout(newest, document.hidden ? 4 * wait : wait);
+    pictureTimer = setTimeout(newest, patient(document.hidden ? 4 * wait : wait));
   }
   function say(text) { if (trouble.textContent !== text) trouble.textContent = text; }
 
