@@ -359,7 +359,21 @@ def run_request(
         bytes_written=account.meter.written,
     )
     summary.save(folder / run_folder.SUMMARY)
+    _leave_report(request, summary)
     return summary
+
+
+def _leave_report(request: Request, summary: RunSummary) -> None:
+    """Leave what people look at: report, measurements and flowchart."""
+    from mirar_dask.monitoring.log_file import log_to
+    from mirar_dask.monitoring.night_report.ending import leave_report
+    from mirar_dask.monitoring.run_folder import LOG
+    from mirar_dask.paths import use_roots
+
+    with use_roots(request.folders.roots):
+        flowchart = request.pipeline.get_flowchart_output_path()
+    with log_to(summary.run_folder / LOG):
+        leave_report(summary.run_folder, flowchart, summary.seconds)
 
 
 def _clear_after_losses(account: Account, output: Path, started: datetime) -> None:

@@ -30,13 +30,26 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw the plan into a file.",
 )
+@click.option(
+    "--png",
+    "png_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw the steps as a flowchart into a file.",
+)
 @verbosity_option
 def plan(
-    *, as_json: bool, as_mermaid: bool, svg_path: Path | None, verbosity: int, **options: Any
+    *,
+    as_json: bool,
+    as_mermaid: bool,
+    svg_path: Path | None,
+    png_path: Path | None,
+    verbosity: int,
+    **options: Any,
 ) -> None:
     """Show what 'mirar-dask run' would do with the same options: steps, masters, what is missing.
 
-    Only headers are read, and nothing is written but the file of --svg.
+    Only headers are read, and nothing is written but the files of --svg and --png.
     """
     from mirar_dask.request import prepare
     from mirar_dask.run import plan_request
@@ -47,6 +60,11 @@ def plan(
     found = plan_request(request)
     if svg_path is not None:
         write_file(svg_path, found.to_svg(), option="--svg")
+    if png_path is not None:
+        from mirar_dask.monitoring.flowchart import flow_steps, flowchart_png
+
+        drawn = flowchart_png(request.title, found.frames, flow_steps(found.to_json()))
+        write_file(png_path, drawn, option="--png")
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1))
     elif as_mermaid:
@@ -65,14 +83,15 @@ def show_plan(request: Request, *, json_path: Path | None = None) -> None:
     _show(request, found)
 
 
-def write_file(path: Path, text: str, *, option: str) -> None:
+def write_file(path: Path, content: str | bytes, *, option: str) -> None:
     """Write a file that an option named, whole or not at all."""
     from mirar_dask.atomic import replacing
     from mirar_dask.errors import WriteError
 
     try:
         with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            raw = content.encode("utf-8") if isinstance(content, str) else content
+            temporary.write_bytes(raw)
     except (OSError, WriteError) as error:
         raise UsageError(f"{option}: {error}") from error
 

@@ -30,8 +30,14 @@ from mirar_dask.errors import NothingToDoError
 from mirar_dask.paths import current_roots, use_roots
 from mirar_dask.processors.base.claims import Claims
 from mirar_dask.processors.base.forms import Form, Regroup
+from mirar_dask.processors.base.identity import readable_parameters
 from mirar_dask.processors.base.outcome import Record, Status
-from mirar_dask.processors.base_processor import BaseProcessor, KeyedRegroup
+from mirar_dask.processors.base_processor import (
+    BaseProcessor,
+    BaseSourceGenerator,
+    BaseSourceProcessor,
+    KeyedRegroup,
+)
 
 
 @dataclass
@@ -56,6 +62,10 @@ class PlannedStep:
     work: int | None = 0
     """Number of images to which it does something: of those that end in a master, or are set
     aside, no step is asked for more than the master needs."""
+    works_on: str = "images"
+    """``images``, ``sources``, or ``images to sources`` for a step that makes tables of images."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """As it was configured, for people to read."""
 
 
 @dataclass(frozen=True)
@@ -394,6 +404,12 @@ class _Planner:
 
 def _describe(step: BaseProcessor, segment: int) -> PlannedStep:
     form = "header" if step.headers_only and step.form is Form.IMAGE else step.form.value
-    return PlannedStep(
+    found = PlannedStep(
         step.step_name, type(step).__name__, step.description(), form, segment, step.regroup.value
     )
+    found.parameters = readable_parameters(step)
+    if isinstance(step, BaseSourceGenerator):
+        found.works_on = "images to sources"
+    elif isinstance(step, BaseSourceProcessor):
+        found.works_on = "sources"
+    return found

@@ -93,7 +93,8 @@ def read_report(standing: Standing) -> OutcomeReport:
     failures = tuple(_failures(journal)) if journal.exists() else ()
     summary = standing.summary
     if summary is not None:
-        paths = [Path(path) for path in summary["products"]]
+        told = Path(str(summary["folders"]["output"]))
+        paths = [_moved(Path(path), told, standing.output) for path in summary["products"]]
         seconds, phases = summary["seconds"], summary["phases"]
     else:
         paths = list(_written(standing))
@@ -102,6 +103,11 @@ def read_report(standing: Standing) -> OutcomeReport:
     for path in paths:
         products.setdefault(_kind_of(path, standing.output), []).append(path)
     return OutcomeReport(standing, products, failures, seconds, phases)
+
+
+def _moved(path: Path, told: Path, output: Path) -> Path:
+    """Return where a product is now, if the night's folder was moved, or is seen elsewhere."""
+    return output / path.relative_to(told) if path.is_relative_to(told) else path
 
 
 def _failures(journal: Path) -> Iterator[Failure]:

@@ -23,7 +23,7 @@ def contents(night: Path) -> dict[str, Any]:
     found = {}
     for path in sorted(night.rglob("*")):
         name = path.relative_to(night)
-        logs = "error_stack" in path.name
+        logs = "error_stack" in path.name or "processing_flowchart" in path.name
         if path.is_file() and name.parts[0] != "runs" and not logs:
             found[str(name)] = _content(path)
     return found

@@ -203,3 +203,33 @@ def test_a_reader_that_leaves_early_is_no_error_to_complain_about():
         )
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_report_writes_one_html_file(command, night, tmp_path: Path):
+    """Into the run's folder, or where --html says; --json leaves it alone."""
+    out = tmp_path / "out"
+    command("run", "imager", "--raw", night, "--out", out, "--cluster", "serial", "-c", "reduce")
+    (folder,) = (out / "imager" / "n1" / "runs").iterdir()
+    report = folder / "report.html"
+    report.unlink()
+    assert command("report", "--out", out, "--json").code == 0
+    assert not report.exists()
+    said = command("report", "--out", out)
+    assert said.code == 0 and str(report) in said.out
+    assert "<title>imager n1, run " in report.read_text()
+    elsewhere = tmp_path / "mine.html"
+    assert str(elsewhere) in command("report", folder, "--html", elsewhere).out
+    assert (
+        "../out/" not in elsewhere.read_text() and 'href="out/imager/n1/' in elsewhere.read_text()
+    )
+    said = command("report", folder, "--html", tmp_path / "nowhere" / "r.html")
+    assert said.code == 2 and "--html" in said.err
+
+
+def test_plan_draws_a_flowchart(command, night, tmp_path: Path):
+    """As PNG, whole or not at all."""
+    path = tmp_path / "flow.png"
+    assert command("plan", "imager", "--raw", night, "--out", tmp_path, "--png", path).code == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    said = command("plan", "imager", "--raw", night, "--out", tmp_path, "--png", "/no/x.png")
+    assert said.code == 2 and "--png" in said.err

@@ -37,11 +37,13 @@ def test_a_run_keeps_plan_journal_log_and_summary_and_no_cache(command, night, t
     folder = run_of(tmp_path)
     names = {path.name for path in folder.iterdir()}
     kept = {"request.json", "plan.json", "journal.jsonl", "memo.jsonl", "log.txt", "summary.json"}
+    kept |= {"report.html", *(f"measurements.{kind}" for kind in ("json", "tsv", "parquet"))}
     assert names == kept
     assert folder.stat().st_mode & 0o077 == 0
     assert json.loads((folder / "plan.json").read_text())["frames"] == 11
     assert (tmp_path / "imager/n1/n1_error_stack.txt").is_file()
     assert (tmp_path / "imager/n1/n1_error_stack.tsv").is_file()
+    assert (tmp_path / "imager/n1/n1_processing_flowchart.png").is_file()
 
 
 def test_the_json_summary_has_every_field_of_its_description(command, night, tmp_path: Path):

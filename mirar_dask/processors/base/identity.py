@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mirar_dask.processors.base.core import BaseProcessor
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_SECRET = re.compile("pass|secret|token|credential", re.IGNORECASE)
 _OURS = __name__.partition(".")[0]
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
@@ -89,6 +90,27 @@ def parameters_of(processor: BaseProcessor) -> dict[str, Any]:
             if kept and name != "self" and name in processor.__dict__:
                 found.setdefault(name, processor.__dict__[name])
     return found
+
+
+def readable_parameters(processor: BaseProcessor) -> dict[str, Any]:
+    """Return the parameters of a processor as values that JSON knows, for people to read.
+
+    What is called after a secret is not told.
+    """
+    found = sorted(processor.parameters().items())
+    return {name: "***" if _SECRET.search(name) else _readable(value) for name, value in found}
+
+
+def _readable(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _readable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_readable(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return getattr(value, "__qualname__", None) or type(value).__name__
 
 
 def file_key(path: Path) -> str:
