@@ -17,7 +17,7 @@ from mirar_dask.engine.events import Event, RunEnded
 from mirar_dask.monitoring import figures
 from mirar_dask.monitoring.state import RunState, fold
 from mirar_dask.monitoring.step_table import step_rows
-from mirar_dask.monitoring.words import clock, failure_line
+from mirar_dask.monitoring.words import clock, failure_line, night_page
 
 SECONDS = 0.5
 """Between two drawings."""
@@ -112,7 +112,9 @@ class NotebookBar:
             *(f'<div style="color:#b71c1c">{escape(text)}</div>' for text in trouble),
         ]
         if state.dashboard and not state.ended and not stopped:
-            link = escape(state.dashboard, quote=True)
-            html.append(f'<div>dashboard <a href="{link}" target="_blank">{link}</a></div>')
+            links = {"night": night_page(state.dashboard), "dashboard": state.dashboard}
+            for word, address in links.items():
+                link = escape(address, quote=True)
+                html.append(f'<div>{word} <a href="{link}" target="_blank">{link}</a></div>')
         text = "\n".join([f"{head} {percent}".strip(), line, *trouble])
         return {"text/html": "\n".join(html) + "</div>", "text/plain": text}

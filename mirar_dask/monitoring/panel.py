@@ -14,7 +14,7 @@ from mirar_dask.engine.events import Event
 from mirar_dask.monitoring import figures
 from mirar_dask.monitoring.state import RunState, fold
 from mirar_dask.monitoring.step_table import StepRow
-from mirar_dask.monitoring.words import brief, clock, duration, failure_line
+from mirar_dask.monitoring.words import brief, clock, duration, failure_line, night_page
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 REFRESHES = 4
 """Times a second that the panel is drawn."""
-OTHER_LINES = 7
-"""Lines of the panel beside steps and failures: frame, heading, bar, figures, address."""
+OTHER_LINES = 8
+"""Lines of the panel beside steps and failures: frame, heading, bar, figures, addresses."""
 FAILURES = 4
 """Failures that are shown at most."""
 COLUMNS = (("done", 11), ("running", 7), ("failed", 6), ("blocked", 7), ("a frame", 7), ("left", 7))
@@ -149,6 +149,7 @@ def panel(
             full = state.sample is not None and state.sample.fullest >= figures.FULL
             parts.append(_line(usage, "yellow" if full else ""))
         if state.dashboard:
+            parts.append(_line(f"night {night_page(state.dashboard)}"))
             parts.append(_line(f"dashboard {state.dashboard}"))
     parts += [_line(failure_line(record), "red") for record in failures]
     return Panel(

@@ -10,7 +10,7 @@ from typing import Any, Self, TextIO
 from mirar_dask.engine.events import Event, RecordAdded, RunEnded, RunStarted, TaskLost
 from mirar_dask.monitoring.figures import progress_line, resources
 from mirar_dask.monitoring.state import FAILURES, RunState, fold
-from mirar_dask.monitoring.words import failure_line, plural
+from mirar_dask.monitoring.words import failure_line, night_page, plural
 from mirar_dask.processors.base.outcome import Status
 
 SHORTEST, LONGEST = 5.0, 60.0
@@ -68,10 +68,12 @@ class PlainLines:
         now = time.monotonic()
         match event:
             case RunStarted():
-                dashboard = f", dashboard {event.dashboard}" if event.dashboard else ""
+                where = ""
+                if event.dashboard:
+                    where = f", night {night_page(event.dashboard)}, dashboard {event.dashboard}"
                 workers = plural(event.workers, "worker")
                 frames = plural(len(event.frames), "frame")
-                self.note(f"{self.title}: {frames}, {workers}{dashboard}")
+                self.note(f"{self.title}: {frames}, {workers}{where}")
                 self._began, self._next_line = now, now + SHORTEST
             case RecordAdded(record=record) if record.status in FAILURES:
                 self.note(failure_line(record))

@@ -13,6 +13,7 @@ from mirar_dask.monitoring.job_file import OUTPUT
 from mirar_dask.monitoring.run_folder import LOG, SUMMARY
 from mirar_dask.monitoring.standing import Standing, State
 from mirar_dask.monitoring.step_table import StepRow, step_rows
+from mirar_dask.monitoring.words import night_page
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -156,6 +157,7 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
         lost = f", {progress.tasks_lost} lost" if progress.tasks_lost else ""
         yield "tasks", f"{under_way}{lost}; {plural(progress.workers, 'worker')}"
         if progress.dashboard:
+            yield "night's page", night_page(progress.dashboard)
             yield "dashboard", progress.dashboard
     if len(chain) > 1:
         yield "chain", " > ".join(_link(one, standing) for one in chain)

@@ -47,6 +47,11 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
+def night_page(dashboard: str) -> str:
+    """Return the address of the night's own page, on the server of a dashboard."""
+    return f"{dashboard.rstrip('/').removesuffix('/status')}/mirar"
+
+
 def failure_line(record: Record) -> str:
     """Say in one line what failed, where and why."""
     if not record.names:

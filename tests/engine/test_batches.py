@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,3 +129,18 @@ def test_a_name_says_no_more_than_is_needed(
 def test_a_long_name_is_cut() -> None:
     """A header value of a page is no name."""
     assert len(names.of_key(("x" * 500, "r"))) == names.LONGEST
+
+
+def test_dask_groups_tasks_by_the_names_of_their_processors(
+    threads: Engine, raw: Path, tmp_path: Path
+) -> None:
+    """Its pages name and colour tasks by these groups."""
+    events = _events(threads, reduction(), raw, tmp_path)
+    labels = {event.label for event in events if isinstance(event, TaskFinished)}
+    assert {"bias master", "flat master"} <= labels
+    client = threads.client  # type: ignore[attr-defined]
+    assert labels <= set(client.run_on_scheduler(_prefixes))
+
+
+def _prefixes(dask_scheduler: Any) -> list[str]:
+    return list(dask_scheduler.task_prefixes)

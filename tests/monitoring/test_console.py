@@ -54,7 +54,8 @@ def test_the_panel_shows_steps_figures_failures_and_the_dashboard(events: list[E
     assert "00:01:15" in text
     assert re.search(r"flat +2 +\. +1 +\. +450 ms", text)
     assert "failed: b.fits at flat: MissingFlatError: no flat in 'r'" in text
-    assert "http://127.0.0.1:1/status" in text
+    assert "night http://127.0.0.1:1/mirar" in text
+    assert "dashboard http://127.0.0.1:1/status" in text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
@@ -119,7 +120,8 @@ def test_plain_lines_are_stamped_and_name_start_failures_losses_and_end(events: 
     lines = stream.getvalue().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S", line) for line in lines)
     text = "\n".join(line[20:] for line in lines)
-    assert "imager n1: 3 frames, 2 workers, dashboard http://127.0.0.1:1/status" in text
+    where = "night http://127.0.0.1:1/mirar, dashboard http://127.0.0.1:1/status"
+    assert f"imager n1: 3 frames, 2 workers, {where}" in text
     assert "lost: bias+flat: worker killed; it is tried again" in text
     assert "failed: b.fits at flat: MissingFlatError" in text
     assert "imager n1: ended after 2.0 s" in text

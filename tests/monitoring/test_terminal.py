@@ -103,6 +103,7 @@ def test_the_screen_is_never_cleared(seen: Seen) -> None:
 def test_the_observer_sees_steps_failures_and_the_dashboard(seen: Seen) -> None:
     """In one screen, with the failure cut to its line."""
     text = "\n".join(seen.all)
+    assert "night http://127.0.0.1:" in text
     assert "dashboard http://127.0.0.1:" in text
     assert "bias" in text
     assert any(line.startswith(("│ blocked:", "│ failed:")) for line in seen.all)
