@@ -158,11 +158,20 @@ class JournalOfNight:
                 }
                 for step, names in self.calibrations().items()
             ],
-            "batches": [{"before": "stack", "members": names} for names in self.members],
+            "batches": [
+                {"name": name, "segment": 0, "members": names, "steps": steps, "before": before}
+                for name, names, steps, before in self._batches()
+            ],
             "missing": [],
             "caveats": [],
             "late": ["step 'stack' works on whole batches"],
         }
+
+    def _batches(self) -> Iterator[tuple[str, list[str], tuple[str, ...], str]]:
+        for step, names in self.calibrations().items():
+            yield step, names, (step,), step
+        for place, names in enumerate(self.members):
+            yield f"F{place:04d} r", names, (*CHAIN, *ENDING), "end"
 
     def events(self) -> Iterator[Event]:
         """Yield the events of the run, in their order."""
@@ -173,26 +182,26 @@ class JournalOfNight:
         steps = tuple(name for name, _, _ in STEPS)
         yield RunStarted(self.run_id, self.started, steps, frames, self.workers, None)
         for step, names in masters.items():
-            yield from clock.task(f"{step} master", tuple(names), ((step, 2.0, 1),))
+            yield from clock.task(f"{step} master", step, tuple(names), ((step, 2.0, 1),))
             reason = f"Reject the images with OBSCLASS = {step}"
             yield RecordAdded(Record(tuple(names), Status.SET_ASIDE, step, reason), clock.now)
         counts = {status.value: 0 for status in Status}
         counts[Status.SET_ASIDE.value] = sum(map(len, masters.values()))
-        for names in members:
-            good = []
+        for batch, names in enumerate(members):
+            name, good = f"F{batch:04d} r", []
             for place in range(0, len(names), self.pack):
                 pack = tuple(names[place : place + self.pack])
-                bad = {name: draw.choice(REASONS) for name in pack if draw.random() < self.bad}
+                bad = {one: draw.choice(REASONS) for one in pack if draw.random() < self.bad}
                 if draw.random() < self.lost:
-                    yield from clock.lose("+".join(CHAIN), pack)
+                    yield from clock.lose("+".join(CHAIN), name, pack)
                 times = tuple((step, 0.3 * len(pack), len(pack) - len(bad)) for step in CHAIN)
-                yield from clock.task("+".join(CHAIN), pack, times)
-                for name, (status, step, kind, why) in bad.items():
+                yield from clock.task("+".join(CHAIN), name, pack, times)
+                for one, (status, step, kind, why) in bad.items():
                     counts[status.value] += 1
-                    yield RecordAdded(_record(name, status, step, kind, why), clock.now)
-                good += [name for name in pack if name not in bad]
+                    yield RecordAdded(_record(one, status, step, kind, why), clock.now)
+                good += [one for one in pack if one not in bad]
             ending = tuple((step, 3.0, 1) for step in ENDING)
-            yield from clock.task("+".join(ENDING), tuple(good), ending)
+            yield from clock.task("+".join(ENDING), name, tuple(good), ending)
             counts[Status.SUCCEEDED.value] += len(good)
             yield clock.sample()
         yield RunEnded(counts, clock.now - self.started, clock.now)
@@ -211,7 +220,11 @@ class _Clock:
         self.free = [self.now] * self.workers
 
     def task(
-        self, label: str, names: tuple[str, ...], times: Sequence[tuple[str, float, int]]
+        self,
+        label: str,
+        batch: str,
+        names: tuple[str, ...],
+        times: Sequence[tuple[str, float, int]],
     ) -> Iterator[Event]:
         start, place = min((time, place) for place, time in enumerate(self.free))
         seconds = sum(spent for _, spent, _ in times) * self.draw.uniform(0.8, 1.4)
@@ -219,17 +232,17 @@ class _Clock:
         self.now = max(self.now, start)
         self.number += 1
         worker = f"node{place // 4}:{1000 + place}:1"
-        yield TaskSubmitted(label, self.number, 0, names, start)
+        yield TaskSubmitted(label, self.number, 0, names, start, batch)
         self.now = max(self.now, start + seconds)
         log = (f"{time.strftime('%H:%M:%S', time.gmtime(self.now))} INFO mirar_dask: {label}",)
         meter = Meter(read={"raw": 8 << 20}, written={"products": 16 << 20})
         yield TaskFinished(
-            label, self.number, 0, names, worker, seconds, tuple(times), self.now, meter, log=log
+            label, self.number, 0, names, worker, seconds, tuple(times), self.now, meter, batch, log
         )
 
-    def lose(self, label: str, names: tuple[str, ...]) -> Iterator[Event]:
+    def lose(self, label: str, batch: str, names: tuple[str, ...]) -> Iterator[Event]:
         self.number += 1
-        yield TaskSubmitted(label, self.number, 0, names, self.now)
+        yield TaskSubmitted(label, self.number, 0, names, self.now, batch)
         yield TaskLost(label, self.number, 0, names, "killed by signal 9", True, self.now + 1.0)
 
     def sample(self) -> Event:

@@ -50,10 +50,27 @@ class Board:
                 row = self.row_places.get(OTHERS)
                 row = self.add_row(Row(OTHERS, "other")) if row is None else row
             place = self.frame_places[name] = len(self.frames)
-            self.frames.append(Frame(name, row))
-            self.rows[row].frames[place] = None
-            self.rows[row].rev = self.rev
+            self.frames.append(Frame(name, ()))
+            self.join(place, row)
+        elif row is not None and row not in self.frames[place].rows:
+            self.join(place, row)
         return place
+
+    def join(self, place: int, row: int) -> None:
+        """Put a frame into one more row."""
+        frame = self.frames[place]
+        # The steps of a late row are those of its tasks, so it is asked first.
+        frame.rows = (row, *frame.rows) if self.rows[row].late else (*frame.rows, row)
+        self.rows[row].frames[place] = None
+        self.rows[row].rev = self.rev
+
+    def row_at(self, rows: tuple[int, ...], step: int) -> int:
+        """Return in which of its rows a frame passes a step."""
+        if len(rows) > 1:
+            for row in rows:
+                if self.rows[row].steps >> step & 1:
+                    return row
+        return rows[-1]
 
     def add_row(self, row: Row) -> int:
         """Add a row; return its place."""
@@ -62,15 +79,24 @@ class Board:
         self.rows.append(row)
         return len(self.rows) - 1
 
-    def row_of(self, batch: str, frames: Sequence[int]) -> int:
-        """Return the row of a task, -1 if it is several; frames without one get that it names."""
-        if batch and batch not in self.row_places:
-            self.add_row(Row(batch, "batch", (1 << len(self.steps)) - 1))
-        for place in frames:
-            if batch and self.rows[self.frames[place].row].kind == "other":
-                self._move(place, self.row_places[batch])
-        rows = {self.frames[place].row for place in frames}
-        return rows.pop() if len(rows) == 1 else self.row_places.get(batch, -1)
+    def row_of(self, batch: str, frames: Sequence[int], mask: int) -> int:
+        """Return the row of a task, which its frames join; -1 if it names none."""
+        if not batch:
+            return -1
+        if batch not in self.row_places:
+            self.add_row(Row(batch, "batch", late=True))
+        place = self.row_places[batch]
+        row = self.rows[place]
+        if row.late:
+            row.steps |= mask
+            row.changed = self.rev
+        for frame in frames:
+            rows = self.frames[frame].rows
+            if place not in rows:
+                self.join(frame, place)
+            if self.rows[rows[-1]].kind == "other":
+                self._leave_others(frame)
+        return place
 
     def mask(self, label: str) -> int:
         """Return the steps that a task's label names, a bit each."""
@@ -96,37 +122,42 @@ class Board:
         for place in frames:
             # It is on its way once more: its worker died, or somebody else took it over.
             self._forget(self.frames[place], self.frames[place].passed & mask)
-        for row, n in self._by_row(frames):
+        for rows, n in self._by_rows(frames):
             for step in bits(mask):
-                cell = self.cell(row, step)
+                cell = self.cell(self.row_at(rows, step), step)
                 cell.running += n
                 cell.tasks.append(task)
 
     def leave(self, frames: Sequence[int], mask: int, *, lost: bool = False) -> None:
         """Note that a task is over, or went down with its worker."""
-        for row, n in self._by_row(frames):
+        for rows, n in self._by_rows(frames):
             for step in bits(mask):
-                cell = self.cell(row, step)
+                cell = self.cell(self.row_at(rows, step), step)
                 cell.running = max(0, cell.running - n)
                 cell.again += lost
 
     def let_pass(self, frames: Iterable[int], mask: int) -> None:
         """Count frames as passed in steps, but for those that had ended before."""
-        found: Counter[tuple[int, int]] = Counter()
+        found: Counter[tuple[tuple[int, ...], int]] = Counter()
         for place in frames:
             frame = self.frames[place]
             new = mask & ~frame.passed & _allowed(frame)
             if new:
                 frame.passed |= new
-                found[frame.row, new] += 1
-        for (row, new), n in found.items():
+                found[frame.rows, new] += 1
+        for (rows, new), n in found.items():
             for step in bits(new):
-                self.cell(row, step).done += n
+                self.cell(self.row_at(rows, step), step).done += n
+
+    def ends_in(self, place: int, mask: int) -> bool:
+        """Tell whether a frame's way ends with a master that is made in steps."""
+        rows = (self.rows[row] for row in self.frames[place].rows)
+        return any(row.kind == "master" and row.steps & mask for row in rows)
 
     def spend(self, step: int, seconds: float, task: DoneTask) -> None:
         """Divide the seconds of a task in a step among the rows of its frames."""
-        for row, n in self._by_row(task.frames):
-            cell = self.cell(row, step)
+        for rows, n in self._by_rows(task.frames):
+            cell = self.cell(self.row_at(rows, step), step)
             cell.seconds += seconds * n / len(task.frames)
             if task.place not in cell.tasks[-AMONG:]:  # a step that its label does not name
                 cell.tasks.append(task.place)
@@ -137,7 +168,7 @@ class Board:
         if status is Status.CAVEATS:
             frame.caveats = True
             if step is not None:
-                self.cell(frame.row, step).caveats += 1
+                self.cell(self.row_at(frame.rows, step), step).caveats += 1
             return
         if status not in RANK:
             return
@@ -150,7 +181,9 @@ class Board:
             return
         if frame.end is not None and frame.end < step:
             return  # such as a frame that failed, and is missed further on
-        cell, word = self.cell(frame.row, step), FAILURES.get(status, "aside")
+        for row in frame.rows:
+            self.rows[row].changed = self.rev  # it is expected there no more
+        cell, word = self.cell(self.row_at(frame.rows, step), step), FAILURES.get(status, "aside")
         setattr(cell, word, getattr(cell, word) + 1)
         frame.end = step
         # It may have been counted as passed: a task ends before what it tells is told.
@@ -161,25 +194,25 @@ class Board:
         for place in range(step + 1):
             if not frame.passed >> place & 1 and self.steps[place].on_board:
                 frame.passed |= 1 << place
-                self.cell(frame.row, place).skipped += 1
+                self.cell(self.row_at(frame.rows, place), place).skipped += 1
 
     def _forget(self, frame: Frame, mask: int) -> None:
         for step in bits(mask):
-            cell = self.cell(frame.row, step)
+            cell = self.cell(self.row_at(frame.rows, step), step)
             cell.done = max(0, cell.done - 1)
         frame.passed &= ~mask
 
-    def _by_row(self, frames: Sequence[int]) -> Iterable[tuple[int, int]]:
-        return Counter(self.frames[place].row for place in frames).items()
+    def _by_rows(self, frames: Sequence[int]) -> Iterable[tuple[tuple[int, ...], int]]:
+        return Counter(self.frames[place].rows for place in frames).items()
 
-    def _move(self, place: int, row: int) -> None:
+    def _leave_others(self, place: int) -> None:
+        """Take a frame, which has a row of its own by now, out of that of the others."""
         frame = self.frames[place]
-        passed = frame.passed
+        passed, others = frame.passed, frame.rows[-1]
         self._forget(frame, passed)
-        del self.rows[frame.row].frames[place]
-        self.rows[frame.row].rev = self.rows[row].rev = self.rev
-        frame.row = row
-        self.rows[row].frames[place] = None
+        del self.rows[others].frames[place]
+        self.rows[others].rev = self.rev
+        frame.rows = frame.rows[:-1]
         self.let_pass([place], passed)
 
 

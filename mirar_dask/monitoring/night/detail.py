@@ -109,8 +109,8 @@ def frame_detail(view: NightView, name: str, line: Line) -> dict[str, Any]:
     frame = board.frames[place]
     return {
         "name": frame.name,
-        "row": frame.row,
-        "row_name": board.rows[frame.row].name,
+        "row": frame.rows[-1],
+        "row_name": ", ".join(board.rows[row].name for row in frame.rows),
         "status": frame.status.value if frame.status else "",
         "end": None if frame.end is None else board.steps[frame.end].name,
         "steps": [
@@ -158,7 +158,7 @@ def _failures(
         for frames, offset in group.entries:
             if frame is not None and frame not in frames:
                 continue
-            if row is not None and all(view.board.frames[place].row != row for place in frames):
+            if row is not None and all(row not in view.board.frames[p].rows for p in frames):
                 continue
             found.append({"kind": group.kind, **_failure(view, frames, line(offset))})
             if len(found) >= most:

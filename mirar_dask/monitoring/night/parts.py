@@ -82,13 +82,15 @@ class Cell:
 
 @dataclass(slots=True)
 class Row:
-    """A batch, or the frames of a master: one line of the board."""
+    """A batch: one line of the board."""
 
     name: str
     kind: str
-    """``batch``, ``master`` or ``other``."""
+    """``batch``, ``master`` if it ends in one, or ``other``."""
     steps: int = 0
     """Steps that its frames are to pass, a bit each."""
+    late: bool = False
+    """Whether the plan did not know of it: its steps are those of the tasks seen so far."""
     frames: dict[int, None] = field(default_factory=dict)
     cells: dict[int, Cell] = field(default_factory=dict)
     """By step."""
@@ -105,7 +107,8 @@ class Frame:
     """One raw frame."""
 
     name: str
-    row: int
+    rows: tuple[int, ...]
+    """Rows that it is in, one after the other: batches are divided and put together."""
     passed: int = 0
     """Steps that it passed, a bit each."""
     end: int | None = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from mirar_dask.monitoring.night.board import FAILURES
@@ -87,7 +89,7 @@ def everything(view: NightView, *, most: int = 2000) -> dict[str, Any]:
     found = payload(view)
     found["frames"] = [[board.frames[place].name for place in row.frames] for row in board.rows]
     found["ended"] = [
-        [frame.name, frame.row, frame.end, frame.status.value]
+        [frame.name, frame.rows[-1], frame.end, frame.status.value]
         for frame in board.frames
         if frame.status in FAILURES
     ][:most]
@@ -113,8 +115,12 @@ def frame_counts(view: NightView) -> Mapping[str, int]:
         return {name: n for name, n in view.counts.items() if n}
     board = view.board
     shown = sum(1 << place for place, step in enumerate(board.steps) if step.on_board)
-    ways = [row.steps & shown if row.kind == "batch" else 0 for row in board.rows]
-    return dict(Counter(_became(frame, ways[frame.row]) for frame in board.frames))
+    ways = [row.steps & shown for row in board.rows]
+    return dict(
+        Counter(
+            _became(frame, reduce(or_, (ways[row] for row in frame.rows))) for frame in board.frames
+        )
+    )
 
 
 def _became(frame: Frame, way: int) -> str:
@@ -192,6 +198,7 @@ def _cells(view: NightView, place: int, row: Row, since: int) -> list[list[Any]]
     if max(row.rev, row.changed) <= since:
         return []
     found, left = [], len(row.frames)
+    ends = Counter(view.board.frames[place].end for place in row.frames)
     for number in range(len(view.board.steps)):
         cell = row.cells.get(number, EMPTY)
         expected = left if row.steps >> number & 1 else 0
@@ -202,7 +209,7 @@ def _cells(view: NightView, place: int, row: Row, since: int) -> list[list[Any]]
         if view.board.steps[number].on_board and (expected or any(counts)):
             expected = max(expected, cell.done + cell.skipped)
             found.append([place, number, expected, *counts, round(cell.seconds, 4)])
-        left = max(0, left - cell.failed - cell.blocked - cell.lost - cell.aside)
+        left -= ends[number]
     return found
 
 

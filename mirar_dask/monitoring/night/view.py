@@ -138,10 +138,11 @@ class NightView:
     def _submit(self, offset: int, line: Mapping[str, Any], time: float) -> None:
         frames = tuple(self.board.frame_at(str(name)) for name in line["names"])
         label = _index(self.labels, self._label, str(line["label"]))
-        row = self.board.row_of(str(line.get("batch") or ""), frames)
+        mask = self.board.mask(self.labels[label])
+        row = self.board.row_of(str(line.get("batch") or ""), frames, mask)
         number, attempt = int(line["number"]), int(line["attempt"])
         self.open[number] = place = len(self.tasks)
-        self.board.begin(frames, self.board.mask(self.labels[label]), place)
+        self.board.begin(frames, mask, place)
         self.tasks.append(DoneTask(place, attempt, label, frames, row, time, offset))
 
     def _finish(self, offset: int, line: Mapping[str, Any], time: float) -> None:
@@ -170,8 +171,8 @@ class NightView:
             # The serial engine does not name frames: all that are left pass.
             board.let_pass(task.frames or range(len(board.frames)), mask)
         elif label.endswith(" master"):
-            rows, frames = board.rows, board.frames
-            board.let_pass((f for f in task.frames if rows[frames[f].row].master), mask)
+            # What goes into it and no further has come to its end.
+            board.let_pass((place for place in task.frames if board.ends_in(place, mask)), mask)
 
     def _lose(self, offset: int, line: Mapping[str, Any], time: float) -> None:
         number = int(line["number"])

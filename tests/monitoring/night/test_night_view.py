@@ -23,8 +23,8 @@ PLAN_OF_THREE: dict[str, Any] = {
     ],
     "masters": [],
     "batches": [
-        {"before": "end", "members": ["a.fits", "b.fits"]},
-        {"before": "end", "members": ["c.fits"]},
+        {"name": "M13 r", "members": ["a.fits", "b.fits"], "steps": ["bias", "flat", "save"]},
+        {"name": "M31 r", "members": ["c.fits"], "steps": ["bias", "flat", "save"]},
     ],
     "late": [],
 }
@@ -67,11 +67,11 @@ def lines(events: list[Event]) -> Iterator[tuple[int, dict[str, Any]]]:
 def test_cells_count_frames_by_what_became_of_them(run: Run, events: list[Event]):
     """A frame that fails in the flat has passed the bias; one that was lost once passes both."""
     cells = cells_of(RunFollower(run(events)).changes())
-    assert cells["a.fits …", "bias"]["done"] == 2
-    flat = cells["a.fits …", "flat"]
+    assert cells["M13 r", "bias"]["done"] == 2
+    flat = cells["M13 r", "flat"]
     assert (flat["done"], flat["failed"], flat["expected"]) == (1, 1, 2)
-    assert cells["c.fits", "flat"]["done"] == 1
-    assert cells["c.fits", "flat"]["again"] == 1
+    assert cells["M31 r", "flat"]["done"] == 1
+    assert cells["M31 r", "flat"]["again"] == 1
     assert not any(cell["running"] for cell in cells.values())
 
 
@@ -79,7 +79,7 @@ def test_a_step_behind_a_failure_expects_one_frame_less(run: Run, events: list[E
     """The board does not wait for a frame that is gone."""
     steps = [*PLAN_OF_THREE["steps"], {"name": "save", "form": "image", "images": 3}]
     cells = cells_of(RunFollower(run(events, {**PLAN_OF_THREE, "steps": steps})).changes())
-    assert cells["a.fits …", "save"]["expected"] == 1
+    assert cells["M13 r", "save"]["expected"] == 1
 
 
 def test_changes_put_together_are_the_whole(run: Run, events: list[Event]):
@@ -217,11 +217,43 @@ def test_a_frame_tells_what_became_of_it(run: Run, events: list[Event]):
 
 def test_batches_that_the_plan_does_not_know_come_as_they_are_named(run: Run, events: list[Event]):
     """A task names its batch; frames that have no line yet join it."""
-    task = TaskSubmitted("bias", 50, 0, ("a.fits", "z.fits"), 101.0, batch="M13 r")
+    task = TaskSubmitted("bias", 50, 0, ("a.fits", "z.fits"), 101.0, batch="M13 g")
     found = RunFollower(run([*events[:4], task], plan=None)).changes()
-    (row,) = [row for row in found["rows"] if row[1] == "M13 r"]
+    (row,) = [row for row in found["rows"] if row[1] == "M13 g"]
     assert row[3] == 2
-    assert cells_of(found)["M13 r", "bias"]["running"] == 2
+    assert cells_of(found)["M13 g", "bias"]["running"] == 2
+
+
+def test_a_frame_is_counted_in_each_batch_where_it_passes_steps(run: Run, events: list[Event]):
+    """Batches are put together: both had the bias, the one that they became has the flat."""
+    batches = [
+        {"name": "chip 1", "members": ["a.fits", "b.fits"], "steps": ["bias"], "segment": 0},
+        {"name": "chip 2", "members": ["c.fits"], "steps": ["bias"], "segment": 0},
+        {"name": "all", "members": ["a.fits", "b.fits", "c.fits"], "steps": ["flat"]},
+    ]
+    found = RunFollower(run(events, {**PLAN_OF_THREE, "batches": batches})).changes()
+    cells = cells_of(found)
+    assert {key for key, cell in cells.items() if cell["done"]} == {
+        ("chip 1", "bias"),
+        ("chip 2", "bias"),
+        ("all", "flat"),
+    }
+    assert (cells["all", "flat"]["done"], cells["all", "flat"]["failed"]) == (2, 1)
+    assert sum(found["head"]["counts"].values()) == 3
+
+
+def test_a_batch_that_is_known_late_is_counted_where_its_tasks_are(run: Run, events: list[Event]):
+    """Its frames stay in the line of the batch that they were in before."""
+    plan = {**PLAN_OF_THREE, "batches": [{**PLAN_OF_THREE["batches"][0], "steps": ["bias"]}]}
+    names = ("a.fits", "b.fits")
+    more: list[Event] = [
+        TaskSubmitted("flat", 60, 0, names, 103.0, batch="late"),
+        TaskFinished("flat", 60, 0, names, "w1", 0.5, (("flat", 0.5, 2),), 104.0, batch="late"),
+    ]
+    cells = cells_of(RunFollower(run([*events[:3], *more], plan)).changes())
+    assert cells["late", "flat"]["done"] == 2
+    assert cells["M13 r", "bias"]["expected"] == 2
+    assert ("M13 r", "flat") not in cells
 
 
 def test_samples_are_told_once_each(run: Run, events: list[Event]):
