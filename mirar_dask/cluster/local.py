@@ -93,7 +93,8 @@ def start_local(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder:
         "protocol": "tls://" if spec.encrypted else "tcp://",
         "local_directory": spec.local_directory,
         "resources": {MEMORY: layout.memory * (layout.workers if in_threads else 1)},
-        "silence_logs": logging.ERROR,
+        # What happens to workers is told by the run; Dask would print its own account beside it.
+        "silence_logs": logging.CRITICAL,
     }
     if spec.encrypted:
         arguments["security"] = security_at(certificates_for(spec.certificates, folder, stack))
