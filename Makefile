@@ -4,7 +4,7 @@
 # or newer that is found (`make PYTHON=/path/to/python3 demo` names another one).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check docs bench format clean
+.PHONY: help demo test test-all check docs chaos bench format clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO ?= demo
 BENCH ?=
+CHAOS_RUNS ?= 20
+CHAOS_SEED ?= 1
+CHAOS_FAULTS ?=
 
 help:
 	@echo "make demo      simulate a night, reduce it, show what came out (folder $(DEMO)/)"
@@ -22,6 +25,9 @@ help:
 	@echo "make check     format, lint, types and documentation, as CI does"
 	@echo "make docs      the documentation, into docs/_build/html"
 	@echo "make test-all  the default suite and the slow ones, with what they need"
+	@echo "make chaos     nights that are disturbed on purpose: CHAOS_RUNS=20 of each kind, from CHAOS_SEED=1;"
+	@echo "               CHAOS_FAULTS='worker killed, cache full' or 'worker.kill@0.3' for some; writes the"
+	@echo "               table in docs/design/reliability.md if all kinds are tried"
 	@echo "make bench     all benchmarks of benchmarks/ (an hour); BENCH=night-74 for one of them"
 	@echo "make format    let ruff format the code"
 	@echo "make clean     remove what make made, $(VENV) included"
@@ -49,6 +55,11 @@ check: $(VENV)/.installed-test docs
 	@$(BIN)/mypy
 	@if .ci/compose.sh; then .ci/compose.sh --profile '*' config --quiet; \
 		else echo "docker-compose.yml was not checked"; fi
+
+chaos: $(VENV)/.installed-test
+	@.ci/chaos.sh || echo "Not all that faults are made with could be installed: some are skipped"
+	@$(BIN)/python -m pytest tests/chaos --chaos-runs $(CHAOS_RUNS) --chaos-seed $(CHAOS_SEED) \
+		$(if $(CHAOS_FAULTS),--chaos-faults "$(CHAOS_FAULTS)",--chaos-table docs/design/reliability.md)
 
 bench: $(VENV)/.installed-test
 	@$(BIN)/python benchmarks/run.py $(BENCH)

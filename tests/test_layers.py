@@ -27,6 +27,7 @@ RANKS = {
     "private": 0,
     "registry": 0,
     "roots": 0,
+    "steady": 0,
     "data": 1,
     "io": 1,
     "processors": 2,

@@ -66,7 +66,9 @@ def connect(
         yield SerialEngine()
         return
     from mirar_dask.engine.driver import DaskEngine
+    from mirar_dask.steady import use_steady_clocks
 
+    use_steady_clocks()
     with ExitStack() as stack:
         proves = places if places is not None and spec.traits.spans_hosts else None
         if proves and proves.output:

@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """Return a small night, and what it is like when nothing happens to it."""
     folder = tmp_path_factory.mktemp("chaos")
-    simulate_night(folder / "n1", size=256, seed=9)
+    simulate_night(folder / "n1", size=160, seed=9)
     return Undisturbed.of(folder / "n1", folder / "undisturbed")
 
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,10 @@ def serve(folder: str, mounted: str, rules: str) -> None:
             times = {f"st_{t}time": getattr(found, f"st_{t}time_ns") for t in "acm"}
             return {name: getattr(found, name) for name in names} | times
 
-        def readdir(self, path: str, fh: int) -> list[str]:
-            return [".", "..", *(entry.name for entry in Path(folder + path).iterdir())]
+        def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, Any], int]]:
+            for name in (".", "..", *(entry.name for entry in Path(folder + path).iterdir())):
+                found = os.lstat(f"{folder}{path}/{name}")
+                yield name, {"st_mode": found.st_mode, "st_ino": found.st_ino}, 0
 
         def open(self, path: str, flags: int) -> int:
             self._check("open", path)
