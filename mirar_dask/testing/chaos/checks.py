@@ -98,11 +98,13 @@ def _describe(process: psutil.Process) -> str:
 
 
 def files(stage: Stage) -> list[str]:
-    """No half-written file, no file of a cache, no temporary file, no sign of life is left."""
+    """No half-written file, no file of a cache, no temporary file is left, nor a sign of life."""
     complaints = []
     for path in stage.out.rglob("*"):
         name = path.name
-        if name.startswith((TEMPORARY_PREFIX, ".probe-", ".scheduler-")) or name == "alive.json":
+        # That of a run that was killed before stays, and tells of it.
+        sign = name == "alive.json" and path.parent == stage.runs[-1]
+        if sign or name.startswith((TEMPORARY_PREFIX, ".probe-", ".scheduler-")):
             complaints.append(f"left: {path.relative_to(stage.folder)}")
     caches = [*stage.night.glob("runs/*/cache"), *stage.cache.glob("*")]
     left = [path for path in caches if path.name != "filler"]

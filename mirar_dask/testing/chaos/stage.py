@@ -97,6 +97,12 @@ class Stage:
         command = [sys.executable, "-m", "mirar_dask", *map(str, (*said, *where, *cache))]
         self.driver = self.launch("driver", command)
 
+    def clean(self) -> None:
+        """Have removed what a driver that was killed could not."""
+        words = ["clean", "--out", self.out, "--cache", self.cache, "--yes"]
+        command = [sys.executable, "-m", "mirar_dask", *map(str, words)]
+        self.launch("clean", command).wait(CLOSE_SECONDS * 3)
+
     @property
     def _workers(self) -> list[str]:
         return ["--workers", "2"] if self.cluster == "local" else []

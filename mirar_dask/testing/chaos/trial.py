@@ -182,6 +182,8 @@ def _go_on(
     if code != 0:
         result.complaints.append(f"resumed, when all was well again, it ended with {code}")
     result.complaints += checks.speech(stage) + checks.processes(stage)
+    if any(deed.kills_driver for deed in deeds.values()):
+        stage.clean()
     result.complaints += checks.whole(stage, undisturbed.products) + checks.files(stage)
 
 
