@@ -7,14 +7,12 @@ itself lacks. Only headers are read.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mirar_dask.data import Image
 from mirar_dask.errors import BaseProcessorError
-from mirar_dask.io import is_frame_name
 from mirar_dask.paths import (
     BASE_NAME_KEY,
     FILTER_KEY,
@@ -23,6 +21,7 @@ from mirar_dask.paths import (
     RAW_IMG_KEY,
     STACKED_COMPONENT_IMAGES_KEY,
 )
+from mirar_dask.pipelines.frames import frames_below
 from mirar_dask.processors.header_words import CALIBRATIONS, from_mjd, parse_number
 from mirar_dask.processors.utils.header_normalise import GROUP_KEY, MJD_KEY, HeaderNormaliser
 
@@ -30,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 NIGHT_GAP = 0.5
 """Days without a frame that part one night's calibrations from the next night's."""
-NOT_FRAMES = (".mask.fits", ".weight.fits")
 
 
 @dataclass(frozen=True)
@@ -93,21 +91,6 @@ class Archive:
         return replace(self, frames=tuple(f for f in self.frames if not is_own(f.path)))
 
 
-def list_frames(folder: Path) -> Iterator[Path]:
-    """FITS files of a folder and of those below it, in order; hidden folders are left out."""
-    seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        here = Path(place).stat()
-        if (here.st_dev, here.st_ino) in seen:  # links may lead back to where they are
-            folders.clear()
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if is_frame_name(name) and not name.lower().endswith(NOT_FRAMES):
-                yield Path(place) / name
-
-
 def scan_archive(
     folders: Iterable[Path],
     load: Callable[[Path], Sequence[Image]],
@@ -135,7 +118,7 @@ def scan_archive(
     seen = {path.resolve() for path in exclude}
     found: list[Held] = []
     unreadable: list[str] = []
-    for path in (path for folder in folders for path in list_frames(Path(folder))):
+    for path in (path for folder in folders for path in frames_below(Path(folder))):
         if (resolved := path.resolve()) in seen:
             continue
         seen.add(resolved)

@@ -17,7 +17,7 @@ from typing import Any
 from mirar_dask.errors import UsageError
 from mirar_dask.pipelines.parameters import near
 from mirar_dask.pipelines.steps import STEPS, check_step_value
-from mirar_dask.processors.header_words import ALIASES, CLASSES
+from mirar_dask.processors.header_words import ALIASES, CLASSES, scaled_keyword
 
 Value = str | int | float | bool
 
@@ -32,6 +32,9 @@ SECTIONS = {"overscan": "BIASSEC", "trim": "TRIMSEC", "data": "DATASEC"}
 GROUPS = ("calibration", "stack")
 """Keys of ``[groups]``."""
 NUMERIC_FIELDS = ("EXPTIME", "GAIN", "RDNOISE", "SATURATE", "AIRMASS")
+
+JOINED_FIELDS = ("FILTER", "DATE-OBS")
+"""Fields that may be made of several keywords: wheels in one beam, a day and a time."""
 
 _SECTION = re.compile(r"\[\s*\d+\s*:\s*\d+\s*,\s*\d+\s*:\s*\d+\s*\]")
 _KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}|(?:HIERARCH )?[A-Z0-9_-]+(?: [A-Z0-9_-]+)+")
@@ -175,10 +178,13 @@ class _Reader:
             name = self.field("header", key)
             words = tuple(word.upper() for word in self.words("header", key, value, expected))
             for word in words:
-                if not all(_KEYWORD.fullmatch(part.strip()) for part in word.split("+")):
+                scaled = scaled_keyword(word) if name in NUMERIC_FIELDS else None
+                plain = scaled[0] if scaled else word
+                if not all(_KEYWORD.fullmatch(part.strip()) for part in plain.split("+")):
                     raise self.wrong("header", key, value, expected)
-                if "+" in word and name != "FILTER":
-                    raise self.wrong("header", key, value, "keywords; only FILTER joins by '+'")
+                if "+" in word and name not in JOINED_FIELDS:
+                    joined = " and ".join(JOINED_FIELDS)
+                    raise self.wrong("header", key, value, f"keywords; only {joined} join by '+'")
             found[name] = words
         return found
 

@@ -172,7 +172,8 @@ def describe_assumed(
         for field in filter(None, fields.split(",")):
             by_field.setdefault(field, []).append(name)
     return [
-        f"{field} is not in the headers of {_count(names)} ({_few(names)}; tried "
+        f"{field} is not in the headers of {_count(names)}"
+        f"{', or not understood' if field == 'DATE-OBS' else ''} ({_few(names)}; tried "
         f"{', '.join(tried.get(field, (field,)))}): {instead.get(field, 'a default is used')}"
         for field, names in by_field.items()
     ]

@@ -86,6 +86,8 @@ _NAME_WORDS = frozenset(
     }
 )
 """Words that are trusted in a file's name; others ('dusk', 'offset') occur in targets too."""
+_SCIENCE_NAME_WORDS = frozenset({"light", "lights", "science", "sci"})
+"""The same for frames of the sky; a word for a calibration beside them counts more."""
 
 NEUTRAL_WORDS = frozenset(
     {"daycal", "nightcal", "partnercal", "progcal", "cal", "calib", "calibration", "calibrations"}
@@ -141,19 +143,49 @@ def known_words(extra: Mapping[str, str] | None = None) -> list[str]:
     return sorted({*_CLASS_OF_WORD, *(extra or {})})
 
 
-def class_of_name(name: str) -> str | None:
-    """Tell a calibration frame from words in its file's name; None if no word does.
+def class_of_name(name: str, extra: Mapping[str, str] | None = None) -> str | None:
+    """Tell the class of a frame from words in its file's or folder's name; None if no word does.
+
+    Parameters
+    ----------
+    name : str
+        Name of a file or a folder.
+    extra : mapping, optional
+        Squeezed words of an instrument file and their classes; they win.
 
     Examples
     --------
     >>> class_of_name("20240101_bias_003.fits"), class_of_name("M13_blue_0001.fits")
     ('bias', None)
+    >>> class_of_name("LIGHTS"), class_of_name("plano_3.fit", {"plano": "flat"})
+    ('science', 'flat')
     """
-    for word in re.split(r"[^a-z]+", Path(name).name.lower().partition(".fit")[0]):
-        found = _CLASS_OF_WORD.get(word) if word in _NAME_WORDS else None
-        if found is not None:
-            return found
+    text = Path(name).name.lower().partition(".fit")[0]
+    words = [squeeze(word) for word in re.split(r"[\W\d_]+", text)]
+    known = extra or {}
+    for trusted in (known.keys(), _NAME_WORDS, _SCIENCE_NAME_WORDS):
+        for word in words:
+            if word and word in trusted:
+                return known.get(word) or _CLASS_OF_WORD[word]
     return None
+
+
+_SCALED = re.compile(r"(.+?)\s*([*/])\s*(\d+\.?\d*)")
+
+
+def scaled_keyword(text: str) -> tuple[str, float] | None:
+    """Divide ``KEYWORD/1000`` or ``KEYWORD*60`` into keyword and factor; None for others.
+
+    Examples
+    --------
+    >>> scaled_keyword("EXPMS/1000"), scaled_keyword("EXPTIME")
+    (('EXPMS', 0.001), None)
+    """
+    found = _SCALED.fullmatch(text.strip())
+    if found is None or not float(found[3]):
+        return None
+    number = float(found[3])
+    return found[1], number if found[2] == "*" else 1 / number
 
 
 def is_absent(value: object) -> bool:
@@ -232,7 +264,9 @@ def parse_number(value: object) -> float | None:
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
 _ISO_DAY = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})")
+_DOTTED_DAY = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 _OLD_DAY = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2})$")
+_ZONE = re.compile(r"\d([+-])(\d{2}):?(\d{2})\s*$")
 
 
 def parse_date(value: object, clock: object = None) -> datetime | None:
@@ -241,8 +275,8 @@ def parse_date(value: object, clock: object = None) -> datetime | None:
     Parameters
     ----------
     value : object
-        ``'2024-01-01T03:04:05.6'``, ``'2024-01-01'``, or the FITS form of before 2000,
-        ``'31/12/98'``.
+        ``'2024-01-01T03:04:05.6'``, ``'2024-01-01'``, ``'31.12.2024 23:00:00'``, or the FITS form
+        of before 2000, ``'31/12/98'``; ``+01:00`` behind a time is taken off.
     clock : object, optional
         ``'03:04:05.6'``, or seconds of the day.
 
@@ -250,11 +284,16 @@ def parse_date(value: object, clock: object = None) -> datetime | None:
     --------
     >>> parse_date("2024-01-02", "23:59:60.5").isoformat()
     '2024-01-03T00:00:00.500000'
+    >>> parse_date("2024-01-02T01:00:00+02:00").isoformat()
+    '2024-01-01T23:00:00'
     """
     text = str(value).strip()
     if iso := _ISO_DAY.match(text):
         year, month, day = (int(part) for part in iso.groups())
         rest = text[iso.end() :]
+    elif dotted := _DOTTED_DAY.match(text):
+        day, month, year = (int(part) for part in dotted.groups())
+        rest = text[dotted.end() :]
     elif old := _OLD_DAY.match(text):
         day, month, year = int(old[1]), int(old[2]), 1900 + int(old[3])
         rest = ""
@@ -265,6 +304,9 @@ def parse_date(value: object, clock: object = None) -> datetime | None:
     except ValueError:
         return None
     seconds = _seconds_of(rest)
+    if seconds is not None and (zone := _ZONE.search(rest)):
+        ahead = 3600.0 * int(zone[2]) + 60.0 * int(zone[3])
+        seconds -= ahead if zone[1] == "+" else -ahead
     if seconds is None and clock is not None:
         seconds = _seconds_of(clock)
     return start + timedelta(seconds=seconds or 0.0)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from mirar_dask.errors import InvalidFitsError
+from mirar_dask.errors import ImageNotFoundError, InvalidFitsError, UsageError
+from mirar_dask.paths import Roots, use_roots
 from mirar_dask.pipelines.frames import FrameLoader, open_frame
 
 PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -79,3 +80,42 @@ def test_the_loader_reads_headers_only(tmp_path: Path, monkeypatch: pytest.Monke
     images, records = loader.load_file(path)
     assert records == []
     assert images[0]["CALSTEPS"] == "load_frames,"
+
+
+def listed(night: Path) -> list[str]:
+    with use_roots(Roots(raw=night, output=night, night_raw=night)):
+        return [str(path.relative_to(night)) for path in FrameLoader().list_inputs()]
+
+
+def test_frames_that_are_sorted_into_folders_are_found(tmp_path: Path):
+    """Where the night's folder holds none itself; each knows the folder that it came from."""
+    for place in ("LIGHTS/g", "BIAS", ".hidden"):
+        (tmp_path / place).mkdir(parents=True)
+    write(tmp_path / "LIGHTS" / "g" / "b.fits", primary=PIXELS)
+    write(tmp_path / "BIAS" / "a.fits", primary=PIXELS)
+    write(tmp_path / ".hidden" / "c.fits", primary=PIXELS)
+    assert listed(tmp_path) == ["BIAS/a.fits", "LIGHTS/g/b.fits"]
+    with use_roots(Roots(raw=tmp_path, output=tmp_path, night_raw=tmp_path)):
+        (image,) = FrameLoader().load_one(tmp_path / "LIGHTS" / "g" / "b.fits")
+    assert (image["SUBDIR"], image.get_name()) == ("LIGHTS/g", "b.fits")
+    write(tmp_path / "d.fits", primary=PIXELS)
+    assert listed(tmp_path) == ["d.fits"]
+
+
+def test_two_frames_of_one_name_in_different_folders_are_refused(tmp_path: Path):
+    """The sentence names both."""
+    for place in ("LIGHTS", "BIAS"):
+        (tmp_path / place).mkdir()
+        write(tmp_path / place / "a.fits", primary=PIXELS)
+    with pytest.raises(UsageError, match=r"one name, BIAS/a\.fits and LIGHTS/a\.fits"):
+        listed(tmp_path)
+
+
+def test_products_below_the_raw_folder_are_no_frames(tmp_path: Path):
+    """Of a run that wrote its output there."""
+    night = tmp_path / "imager" / "n1"
+    (night / "runs").mkdir(parents=True)
+    (night / "reduced").mkdir()
+    write(night / "reduced" / "a.fits", primary=PIXELS)
+    with pytest.raises(ImageNotFoundError):
+        listed(tmp_path)

@@ -163,6 +163,33 @@ def test_a_frame_whose_type_nothing_tells_fails_and_names_what_was_tried():
         HeaderNormaliser().apply_to_image(image({"EXPTIME": 1.0}, name="0001.fits"))
 
 
+def test_a_keyword_that_seems_to_tell_the_type_is_named():
+    """Whoever writes an instrument file need not look for it."""
+    with pytest.raises(UnknownImageTypeError, match="perhaps BILDTYP does, which is 'Flat'"):
+        HeaderNormaliser().apply_to_image(image({"BILDTYP": "Flat", "EXPTIME": 3.0}))
+
+
+def test_the_folder_in_the_night_tells_the_type_when_no_keyword_does():
+    """The innermost that does; a keyword of the header counts more, the file's name less."""
+    cards = {"EXPTIME": 3.0, "SUBDIR": "2026-03-14_LIGHTS/Flats/R"}
+    assert HeaderNormaliser().apply_to_image(image(cards))["OBSCLASS"] == "flat"
+    cards = {"EXPTIME": 3.0, "SUBDIR": "LIGHTS", "IMAGETYP": "Dark Frame"}
+    assert HeaderNormaliser().apply_to_image(image(cards))["OBSCLASS"] == "dark"
+    own = HeaderNormaliser(image_types={"dark": ["Dunkel"]})
+    cards = {"EXPTIME": 3.0, "SUBDIR": "Dunkel"}
+    assert own.apply_to_image(image(cards, name="bias_1.fits"))["OBSCLASS"] == "dark"
+
+
+def test_a_keyword_may_be_scaled_and_a_day_joined_with_a_time():
+    """Milliseconds become seconds; two keywords make one moment, or none if one is absent."""
+    own = HeaderNormaliser(aliases={"EXPTIME": ["EXPMS/1000"], "DATE-OBS": ["DATUM+UHRZEIT"]})
+    cards = {"IMAGETYP": "flat", "EXPMS": 300, "DATUM": "14.03.2026", "UHRZEIT": "20:21:22"}
+    found = own.apply_to_image(image(cards))
+    assert (found["EXPTIME"], found["DATE-OBS"]) == (0.3, "2026-03-14T20:21:22.000")
+    found = own.apply_to_image(image({**cards, "UHRZEIT": ""}))
+    assert "DATE-OBS" in found["ASSUMED"]
+
+
 def test_a_type_that_is_not_known_is_named_with_its_near_matches():
     """A misspelled word is shown with what was probably meant."""
     with pytest.raises(UnknownImageTypeError, match=r"IMAGETYP = 'Scienze'.*mean 'science'"):

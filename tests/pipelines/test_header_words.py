@@ -69,6 +69,30 @@ def test_a_file_name_tells_a_calibration_frame_by_a_word_of_its_own(name: str, k
     assert class_of_name(name) == kind
 
 
+def test_a_name_tells_frames_of_the_sky_and_a_camera_s_own_words():
+    """A word for a calibration counts more than one for the sky, and a camera's own most."""
+    assert class_of_name("LIGHT_M13_001.fits") == "science"
+    assert class_of_name("flat_light_panel_001.fits") == "flat"
+    assert class_of_name("Kühlbild_bias_3.fits", {"khlbild": "dark"}) == "dark"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("14.03.2026 20:21:22", datetime(2026, 3, 14, 20, 21, 22)),
+        ("14.03.2026", datetime(2026, 3, 14)),
+        ("2026-03-14T01:02:03+02:00", datetime(2026, 3, 13, 23, 2, 3)),
+        ("2026-03-14 20:00:00 -0330", datetime(2026, 3, 14, 20, 0, 0)),
+        ("2026-03-14T20:00:00.5-0330", datetime(2026, 3, 14, 23, 30, 0, 500000)),
+        ("2026-03-14T20:00:00Z", datetime(2026, 3, 14, 20, 0, 0)),
+        ("32.03.2026", None),
+    ],
+)
+def test_dates_of_other_habits_are_read(text: str, expected: datetime | None):
+    """Day, month and year with dots; a time with its distance from UTC."""
+    assert parse_date(text) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

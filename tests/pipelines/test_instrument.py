@@ -109,7 +109,7 @@ def test_a_file_steers_the_steps(tmp_path: Path):
          "keyword or a list of them"),
         ("[header]\nEXPTIME = ['A', 3]", "expected a header keyword or a list of them"),
         ("[header]\nEXPTIME = 'LONGKEYWORD'", "expected a header keyword or a list of them"),
-        ("[header]\nGAIN = 'A+B'", "only FILTER joins by '+'"),
+        ("[header]\nGAIN = 'A+B'", "only FILTER and DATE-OBS join by '+'"),
         ("[defaults]\nGAIN = 'high'", "table [defaults]: GAIN = 'high', expected a number"),
         ("[defaults]\nOBSCLASS = 'light'", "OBSCLASS = 'light', expected one of bias, dark, flat"),
         ("[defaults]\nTARGET = true", "TARGET = true, expected a text or a number"),

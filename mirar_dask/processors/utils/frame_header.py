@@ -32,6 +32,7 @@ from mirar_dask.processors.header_words import (
     parse_binning,
     parse_date,
     parse_number,
+    scaled_keyword,
     squeeze,
     target_of_name,
     to_mjd,
@@ -41,6 +42,9 @@ BINNING_KEY = "BINNING"
 MJD_KEY = "MJD-OBS"
 GAIN_SETTING_KEY = "GAINSET"
 """Header key: the camera's own GAIN where that is a setting and EGAIN is the gain."""
+
+FOLDER_KEY = "SUBDIR"
+"""Header key: the folder in the night's in which the file is, where frames are sorted by folder."""
 
 _CLOCKS = (
     "TIME-OBS", "UTC-OBS", "UT-OBS", "UTSTART", "UTCSTART", "UTC-TIME", "UT", "UTC", "TIME_OBS",
@@ -142,8 +146,12 @@ class FrameHeader:
             return self.rules.values[name]
         for keyword in self.rules.keywords(name):
             if "+" in keyword:
-                parts = (self.keywords.get(part.strip()) for part in keyword.split("+"))
-                value: Any = join_filters(parts)
+                parts = [self.keywords.get(part.strip()) for part in keyword.split("+")]
+                value: Any = _joined(parts) if name == TIME_KEY else join_filters(parts)
+            elif scaled := scaled_keyword(keyword):
+                number = parse_number(self.keywords.get(scaled[0]))
+                # As decimal people write it: 0.3 and not 0.30000000000000004.
+                value = None if number is None else float(f"{number * scaled[1]:.12g}")
             else:
                 value = self.keywords.get(keyword)
             if not is_absent(value):
@@ -161,15 +169,33 @@ class FrameHeader:
             found = found or (by_object if by_object in CALIBRATIONS else None)
         if found is None and unknown is not None:
             raise UnknownImageTypeError(self._unknown_word(*unknown, known_words(words)))
-        found = found or class_of_name(self.name) or self.rules.defaults.get(OBSCLASS_KEY)
+        found = found or self._kind_by_folder(words) or class_of_name(self.name, words)
+        found = found or self.rules.defaults.get(OBSCLASS_KEY)
         if found is None:
             raise UnknownImageTypeError(
                 f"{self.name}: no keyword tells whether this is a bias, dark, flat or science "
-                f"frame (tried {', '.join(self.rules.keywords(OBSCLASS_KEY))}); name the camera's "
-                f"keyword in the instrument file under [header] {OBSCLASS_KEY}, or a default "
-                f"under [defaults] {OBSCLASS_KEY}"
+                f"frame (tried {', '.join(self.rules.keywords(OBSCLASS_KEY))}){self._hint(words)}; "
+                f"name the camera's keyword in the instrument file under [header] {OBSCLASS_KEY}, "
+                f"or words of its files' names under [image_types], or a default under [defaults] "
+                f"{OBSCLASS_KEY}"
             )
         return str(found)
+
+    def _kind_by_folder(self, words: Mapping[str, str]) -> str | None:
+        """Class that the folder in the night tells in which the file is, the innermost first."""
+        for part in reversed(str(self.keywords.get(FOLDER_KEY) or "").split("/")):
+            found = class_of_word(part, words) or class_of_name(part, words)
+            if found is not None:
+                return found
+        return None
+
+    def _hint(self, words: Mapping[str, str]) -> str:
+        """Name a keyword that seems to tell, for the sentence that says that none does."""
+        for keyword in self.keywords:
+            value = self.keywords[keyword]
+            if isinstance(value, str) and class_of_word(value, words):
+                return f"; perhaps {keyword} does, which is {value.strip()!r}"
+        return ""
 
     def _kind_by_keyword(
         self, words: Mapping[str, str]
@@ -305,3 +331,8 @@ class FrameHeader:
         """Value of a field that a frame may lack, or None."""
         value = self.look_up(name)
         return parse_number(value) if name in _NUMERIC else value
+
+
+def _joined(parts: Sequence[Any]) -> str | None:
+    """Join a day and a time; None if one of them is absent."""
+    return None if any(map(is_absent, parts)) else " ".join(str(part).strip() for part in parts)
