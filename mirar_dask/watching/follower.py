@@ -6,7 +6,6 @@ of frames is a run of the same engine on a few of the night's frames.
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -36,7 +35,7 @@ from mirar_dask.watching.observer import Observer, examine
 from mirar_dask.watching.options import WatchOptions
 from mirar_dask.watching.report import done_text
 from mirar_dask.watching.sightings import Arrival, Gone, Incomplete, News, Sightings
-from mirar_dask.watching.small_runs import SmallRuns
+from mirar_dask.watching.small_runs import SmallRuns, what_became
 from mirar_dask.watching.waiting import Waiting, names_text, sorts_text
 
 LARGEST_GROUP = 64
@@ -128,31 +127,16 @@ class Follower:
             )
 
     def _follow(self) -> None:
+        patience = 0.0
         while True:
-            self._take_news()
+            self._take(self.observer.gather(patience))
             self._report_midway()
             self.over = self._why_over()
             if self.over:
                 self.say(f"the night is over: {self.over}")
                 return
             self._take_up_calibrations()
-            if not self._reduce_due():
-                self._wait()
-
-    def _wait(self) -> None:
-        try:
-            self._take([self.observer.news.get(timeout=TURN)])
-        except queue.Empty:
-            return
-
-    def _take_news(self) -> None:
-        news: list[News] = []
-        while True:
-            try:
-                news.append(self.observer.news.get_nowait())
-            except queue.Empty:
-                break
-        self._take(news)
+            patience = 0.0 if self._reduce_due() else TURN
 
     # -- what came ----------------------------------------------------------------------------
 
@@ -268,20 +252,16 @@ class Follower:
 
     def _settle(self, group: Sequence[Frame], result: RunResult | Record) -> None:
         """Write down what became of a group."""
-        if isinstance(result, Record):  # it fits no worker
-            for frame in group:
-                self._fail(self.ledger.entries[frame.name], result)
-            return
-        self.progress.reducing += result.phases["reduce"]
-        reasons = {n: r for r in result.records if r.status in FAILURES for n in r.names}
+        if isinstance(result, Record):
+            self.hearing.fail(result)
+        else:
+            self.progress.reducing += result.phases["reduce"]
         done: list[Entry] = []
-        for frame in group:
+        for frame, status, reason in what_became(group, result):
             name = frame.name
-            status = result.frames.get(name, Status.SET_ASIDE)
-            why = reasons.get(name)
             if status is Status.BLOCKED:
                 self.waiting.lacking[name] = frame
-                self.ledger.change(name, reason=why.reason if why else "is blocked")
+                self.ledger.change(name, reason=reason)
             elif status is Status.LOST and self._try_again(name):
                 self.waiting.due[name] = frame
             elif status in GOOD:
@@ -290,7 +270,6 @@ class Follower:
             elif status is Status.SET_ASIDE:
                 self.ledger.change(name, fate=Fate.SET_ASIDE)
             else:
-                reason = why.reason if why else status.value
                 self.ledger.change(name, fate=Fate.FAILED, reason=reason)
                 self._arrive_in_set(frame, time.time(), good=False)
             self.progress.frames[name] = status

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mirar_dask.paths import (
     OBSCLASS_KEY,
     TARGET_KEY,
 )
-from mirar_dask.processors.base.forms import Form
+from mirar_dask.processors.base.forms import Form, Regroup
 from mirar_dask.processors.base.outcome import Record, Row, Status
 from mirar_dask.processors.base_processor import BaseImageLoader, BaseProcessor
 from mirar_dask.processors.header_words import CALIBRATIONS
@@ -83,11 +84,12 @@ class Headers:
         self.settings, self.folder = settings, folder
         loader = steps[0] if steps else None
         self.reads_pixels = not isinstance(loader, BaseImageLoader) or not loader.headers_only
-        self.next_step = 0 if self.reads_pixels else 1
+        self.alone = 1 + len(list(takewhile(_looks_at_headers, steps[1:])))
+        """Number of steps that a frame can pass alone, the loader included."""
 
     def read(self, steps: Sequence[BaseProcessor], arrivals: Iterable[Arrival]) -> list[Frame]:
         """Read the headers of frames, in the order of their names."""
-        loader, rest = steps[0], steps[1:]
+        loader, rest = steps[0], steps[1 : self.alone]
         paths: dict[str, Path] = {}
         assert isinstance(loader, BaseImageLoader)
         with suppress(ImageNotFoundError):
@@ -106,8 +108,6 @@ class Headers:
             done = loader.gather_loaded([loader.load_file(path)])
             batch = ImageBatch() if done.batch is None else done.batch
             one = read_night(rest, Dataset([batch] if len(batch) else []), self.settings)
-            if not self.reads_pixels:
-                self.next_step = 1 + one.next_step
             found.append(self._frame(arrival, one, tuple(done.records)))
         return found
 
@@ -139,14 +139,28 @@ class Headers:
         if self.reads_pixels:
             return None
         members = sorted(frames, key=lambda frame: frame.name)
-        rows: dict[int, list[Row]] = {}
-        for frame in members:
-            for step, found in frame.rows.items():
-                rows.setdefault(step, []).extend(found)
         images: Any = [handle.open() for frame in members for handle in frame.handles]
-        names = tuple(frame.name for frame in members)
-        night = Opened(tuple(steps), self.next_step, Dataset([ImageBatch(images)]), (), rows, names)
+        batches = [ImageBatch(images)] if images else []
+        # Steps that look at the headers of all images together, a search for calibrations say.
+        joint = read_night(steps[self.alone :], Dataset(batches), self.settings)
+        rows = {self.alone + step: found for step, found in joint.rows.items()}
+        for frame in members:
+            for step, own in frame.rows.items():
+                rows[step] = [*rows.get(step, ()), *own]
+        night = Opened(
+            tuple(steps),
+            self.alone + joint.next_step,
+            joint.dataset,
+            joint.records,
+            rows,
+            tuple(frame.name for frame in members),
+        )
         return fit_night(night, self.settings)
+
+
+def _looks_at_headers(step: BaseProcessor) -> bool:
+    """Whether a step looks at the header of one image at a time, and does nothing else."""
+    return step.headers_only and step.form is Form.IMAGE and step.regroup is Regroup.NONE
 
 
 def first_joint(steps: Sequence[BaseProcessor]) -> int:

@@ -65,7 +65,8 @@ class Observer:
         self, folder: Path, sightings: Sightings, means: Means = "auto", interval: float = 2.0
     ) -> None:
         self.folder, self.sightings, self.interval = folder, sightings, interval
-        self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self.news: queue.SimpleQueue[list[News]] = queue.SimpleQueue()
+        """What each look has brought: who sees a frame sees the calibrations beside it."""
         self.means, self.why = choose_means(folder, means)
         self.looked = threading.Event()
         """Set once the folder was looked at for the first time."""
@@ -87,6 +88,22 @@ class Observer:
     def quiet(self) -> bool:
         """Whether all that is there has been told of."""
         return self.news.empty() and not self.sightings.growing
+
+    def gather(self, patience: float) -> list[News]:
+        """Give all news that there are; where there are none, those that come next, if any do.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds to wait for the first.
+        """
+        found: list[News] = []
+        try:
+            found += self.news.get(timeout=patience) if patience else self.news.get_nowait()
+            while True:
+                found += self.news.get_nowait()
+        except queue.Empty:
+            return found
 
     def _run(self) -> None:
         with _events(self.means == "events", self._hints) as follow:
@@ -115,8 +132,9 @@ class Observer:
         except OSError as error:  # a server that is away for a while must not end the night
             logger.warning("%s cannot be read now: %s", self.folder, error.strerror or error)
             return
-        for each in self.sightings.look(files, time.monotonic(), time.time(), closed):
-            self.news.put(each)
+        news = list(self.sightings.look(files, time.monotonic(), time.time(), closed))
+        if news:
+            self.news.put(news)
 
     def _list(self, touched: set[str], thorough: bool) -> dict[str, FileMark]:
         files = {}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from mirar_dask.data import Dataset, ImageBatch
 from mirar_dask.engine.memory import TaskTooLargeError
 from mirar_dask.engine.types import Engine, RunResult, RunSettings
+from mirar_dask.monitoring.state import FAILURES
 from mirar_dask.processors.base.outcome import Record, Status
-from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.processors.base_processor import BaseImageLoader, BaseProcessor
+from mirar_dask.processors.utils.cal_hunter import CalHunter, MissingCalibrationsError
 from mirar_dask.request import Request
 from mirar_dask.run import steps_of
 from mirar_dask.watching.frames import Frame, Headers, first_joint
@@ -51,7 +53,16 @@ class SmallRuns:
         """Whether there are steps that look at frames together, for sets of dithers."""
 
     def _steps(self) -> list[BaseProcessor]:
-        return steps_of(self.request, self.configuration)
+        steps = steps_of(self.request, self.configuration)
+        required = self.request.pipeline.default_cal_requirements
+        if required is None or any(isinstance(step, CalHunter) for step in steps):
+            return steps
+        # mirar's monitor looks for what a pipeline requires by itself.
+        loader = steps[0]
+        assert isinstance(loader, BaseImageLoader)
+        hunter = CalHunter(required, load_image=getattr(loader, "load_image", None))
+        hunter.set_night(loader.night_sub_dir or "")
+        return [loader, hunter, *steps[1:]]
 
     def read(self, arrivals: Iterable[Arrival]) -> list[Frame]:
         """Read the headers of frames that have come, in the order of their names."""
@@ -88,3 +99,28 @@ class SmallRuns:
         except TaskTooLargeError as error:
             names = tuple(frame.name for frame in frames)
             return Record(names, Status.FAILED, "plan", " ".join(str(error).split()))
+
+
+def what_became(
+    frames: Iterable[Frame], result: RunResult | Record
+) -> Iterator[tuple[Frame, Status, str]]:
+    """Tell what became of each frame of a small run, and why it failed or waits.
+
+    Parameters
+    ----------
+    frames : iterable of Frame
+        Those that the run was made for.
+    result : RunResult or Record
+        What `SmallRuns.reduce` returned.
+    """
+    if isinstance(result, Record):
+        yield from ((frame, result.status, result.reason) for frame in frames)
+        return
+    why = {n: r for r in result.records if r.status in FAILURES for n in r.names}
+    for frame in frames:
+        status = result.frames.get(frame.name, Status.SET_ASIDE)
+        record = why.get(frame.name)
+        report = None if record is None else record.report
+        if report is not None and report.error_name == MissingCalibrationsError.__name__:
+            status = Status.BLOCKED  # it may still come
+        yield frame, status, record.reason if record is not None else status.value

@@ -23,7 +23,8 @@ def frame(path: Path) -> bytes:
 
 
 def next_news(observer: Observer) -> News:
-    return observer.news.get(timeout=PATIENCE)
+    (news,) = observer.news.get(timeout=PATIENCE)
+    return news
 
 
 def watch(folder: Path, means: str, **limits: float) -> Observer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from astropy.io import fits
 
 from mirar_dask.monitoring.heartbeat import NightBusyError
 from mirar_dask.processors.base.outcome import Status
@@ -175,3 +176,52 @@ def test_a_frame_that_is_replaced_is_reduced_again(frames: Path, tmp_path: Path)
     watch_night(settings(raw, out, **CALIBRATED), QUICK, say=say)
     assert replaced
     assert differences(out / "imager/n1", batch(raw, tmp_path / "batch", **REDUCE)) == []
+
+
+MINE = '''
+from mirar_dask.pipelines.base_pipeline import Pipeline
+from mirar_dask.processors.dark import DarkCalibrator
+from mirar_dask.processors.utils import CalRequirement, ImageLoader, ImageSaver, ImageSelector
+
+
+class MyPipeline(Pipeline):
+    """Written as mirar's are: it says which calibrations it requires."""
+
+    name = "mine"
+    default_cal_requirements = [CalRequirement("dark", "EXPTIME", ["60.0"])]
+    all_pipeline_configurations = {
+        "default": [
+            ImageLoader(), DarkCalibrator(), ImageSelector(("OBSCLASS", "science")),
+            ImageSaver("reduced"),
+        ]
+    }
+'''
+
+
+def test_a_pipeline_of_mirar_gets_what_it_requires_of_earlier_nights(frames: Path, tmp_path: Path):
+    """Frames wait for a calibration that no night has, and have the archive's when it is there."""
+    (tmp_path / "mine.py").write_text(MINE)
+    raw, out = tmp_path / "20260314", tmp_path / "out"
+    copy(of(frames, "FIELD1_g"), raw)
+    for path in raw.iterdir():
+        fits.setval(path, "TARGET", value="FIELD1")
+    asked = settings(raw, out, pipeline=f"{tmp_path / 'mine.py'}:MyPipeline")
+    first = follow_night(request_watch(asked, QUICK), QUICK)
+    assert set(first.frames.values()) == {Status.BLOCKED}
+    assert "there is no 'dark' with EXPTIME = 60.0" in first.failures[0].reason
+    older = tmp_path / "20260312"
+    copy(of(frames, "dark"), older)
+    for path in older.iterdir():
+        fits.setval(path, "TARGET", value="dark")
+    said: list[str] = []
+    second = follow_night(request_watch(asked, QUICK), QUICK, say=said.append)
+    assert {name: status for name, status in second.frames.items() if "FIELD" in name} == {
+        f"FIELD1_g_000{n}.fits": Status.SUCCEEDED for n in range(1, 5)
+    }
+    saved = out / "mine" / "20260314" / "reduced" / "FIELD1_g_0001.fits"
+    assert "20260312" in fits.getheader(fits_of(saved, "DARKNAME"))["RAWPATH"]
+
+
+def fits_of(product: Path, key: str) -> Path:
+    """Return the file that a header key of a product names."""
+    return product.parents[1] / "calibration" / Path(fits.getheader(product)[key]).name

@@ -10,10 +10,11 @@ import copy
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mirar_dask.data import Image, ImageBatch
+from mirar_dask.data import Image, ImageBatch, ImageHandle
 from mirar_dask.errors import ImageNotFoundError, MissingCalibrationError
 from mirar_dask.io import list_frames, open_raw_image
 from mirar_dask.paths import BASE_NAME_KEY, RAW_IMG_SUB_DIR, TARGET_KEY, raw_img_dir
@@ -223,7 +224,7 @@ def _look_in(
     found: list[Image] = []
     for path in paths:
         # One at a time: of a night that is loaded whole most would be thrown away.
-        for image in load_from_list([path], scan_f or open_f):
+        for image in _scan(path, scan_f or open_f):
             fitting = [(one, value) for one, value in values if one._fits(image, value)]
             if not fitting:
                 continue
@@ -234,6 +235,23 @@ def _look_in(
     for requirement in wanted:
         requirement.success = not requirement.missing
     return found
+
+
+def _scan(path: Path, open_f: LoadImage) -> Iterable[Image]:
+    """Load a file for a look at its headers; where no pixel is read, once for all looks."""
+    if not reads_headers_only(open_f):
+        return load_from_list([path], open_f)
+    try:
+        mark = path.stat()
+    except OSError:
+        return ()
+    handles = _scanned(path, open_f, mark.st_size, mark.st_mtime_ns)
+    return (handle.open() for handle in handles)
+
+
+@lru_cache(maxsize=10_000)
+def _scanned(path: Path, open_f: LoadImage, size: int, mtime_ns: int) -> tuple[ImageHandle, ...]:
+    return tuple(image.handle() for image in load_from_list([path], open_f))
 
 
 def _same_image(scanned: Image, path: Path, open_f: LoadImage) -> Image:
