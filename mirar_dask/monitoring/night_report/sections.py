@@ -136,8 +136,8 @@ def products_part(content: Content, link: Linker) -> str:
         ]
         more = f" and {len(paths) - len(names)} more" if len(paths) > len(names) else ""
         parts.append(
-            f"<details><summary>{plural(len(paths), 'file')} in "
-            f'<a href="{escape(folder)}">{escape(kind)}/</a></summary>'
+            f"<details><summary>{plural(len(paths), 'file')} in {escape(kind)}/</summary>"
+            f'<p class="small"><a href="{escape(folder)}">the folder</a></p>'
             f'<p class="names-of">{" ".join(names)}{more}</p></details>'
         )
     body = "".join(parts) or '<p class="small">none</p>'

@@ -229,7 +229,7 @@ function plot(title, unit, spots, groups, axis) {
     return el("td", { class: column.text ? null : "number" }, figure(value));
   }
   place.append(el("p", { class: "choose" }, el("label", { for: "words", class: "unseen" }, "Show rows with"), words, number),
-    el("div", { class: "scroll-wide", tabindex: "0", role: "region", "aria-label": "measurements" },
+    el("div", { class: "scroll-wide", tabindex: "0", role: "region", "aria-label": "table of measurements" },
       el("table", { class: "sorted" }, el("thead", {}, el("tr", {}, heads)), body)),
     el("div", { class: "pages" }, back, on));
   choose();
