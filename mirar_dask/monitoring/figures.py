@@ -55,11 +55,11 @@ def left_text(rows: Sequence[StepRow]) -> str:
 def throughput(state: RunState) -> str:
     """Say how many frames there are, and how fast they go."""
     parts = [plural(state.n_frames, "frame")]
-    if state.rate is not None:
-        parts.append(f"{state.rate:.1f} frames/s")
-    if state.elapsed and (state.bytes_read or state.bytes_written):
-        parts.append(f"read {size_text(state.bytes_read / state.elapsed)}/s")
-        parts.append(f"written {size_text(state.bytes_written / state.elapsed)}/s")
+    pace = state.pace
+    if pace is not None:
+        parts.append(f"{pace.frames:.1f} frames/s")
+        parts.append(f"read {size_text(pace.bytes_read)}/s")
+        parts.append(f"written {size_text(pace.bytes_written)}/s")
     return " · ".join(parts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from mirar_dask.engine.events import (
     Event,
@@ -24,6 +25,11 @@ from mirar_dask.processors.base.outcome import Record, Status
 
 KEPT_FAILURES = 5
 """How many of the last failures a state holds; all of them are in the run's records."""
+
+WINDOW = 30.0
+"""Seconds over which the pace of a run is taken."""
+MOMENTS = 15
+"""Moments within them that are kept."""
 
 PLAN_STEP = "plan"
 """What the engine names as the step of a caveat that concerns the night as a whole."""
@@ -69,6 +75,31 @@ class StepState:
         return not (self.done or self.running or self.failed)
 
 
+class Moment(NamedTuple):
+    """What had been done at a time."""
+
+    time: float
+    steps: Mapping[str, StepState]
+    bytes_read: int
+    bytes_written: int
+
+    def done(self, step: str) -> int:
+        """Blocks that had passed a step."""
+        at = self.steps.get(step)
+        return at.done if at is not None else 0
+
+
+class Pace(NamedTuple):
+    """How fast a run goes."""
+
+    frames: float
+    """Frames a second through the step that most of them pass."""
+    bytes_read: float
+    """A second."""
+    bytes_written: float
+    """A second."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
     """How far a run is."""
@@ -95,6 +126,8 @@ class RunState:
     """Seconds that workers spent in tasks, all together."""
     bytes_read: int = 0
     bytes_written: int = 0
+    recent: tuple[Moment, ...] = ()
+    """What had been done at some moments of the last `WINDOW` seconds, the oldest first."""
     failures: tuple[Record, ...] = ()
     """The last few, the newest at the end."""
     n_failures: int = 0
@@ -116,17 +149,20 @@ class RunState:
         return self.counts is not None
 
     @property
-    def elapsed(self) -> float:
-        """Seconds from the start of the run to its last event."""
-        if self.started is None or self.updated is None:
-            return 0.0
-        return max(self.updated - self.started, 1e-3)
-
-    @property
-    def rate(self) -> float | None:
-        """Frames a second through the step that most frames have passed; None before the first."""
-        passed = max((step.done for step in self.steps.values()), default=0)
-        return passed / self.elapsed if passed and self.elapsed else None
+    def pace(self) -> Pace | None:
+        """How fast it goes now, and of a run that has ended how fast it went; None at first."""
+        if self.started is None or self.updated is None or not self.tasks_done:
+            return None
+        then = Moment(self.started, {}, 0, 0)
+        if self.recent and not self.ended and self.updated - self.recent[0].time >= WINDOW / 2:
+            then = self.recent[0]
+        seconds = max(self.updated - then.time, 1e-3)
+        passed = [at.done - then.done(name) for name, at in self.steps.items()]
+        return Pace(
+            max(passed, default=0) / seconds,
+            (self.bytes_read - then.bytes_read) / seconds,
+            (self.bytes_written - then.bytes_written) / seconds,
+        )
 
 
 def steps_of(label: str) -> tuple[str, ...]:
@@ -145,6 +181,7 @@ def fold(state: RunState, event: Event) -> RunState:
                 started=event.time,
                 n_frames=len(event.frames),
                 workers=event.workers,
+                recent=(),
                 dashboard=event.dashboard,
                 host=event.host,
                 # What was said of a step before (its frames were opened) stays said.
@@ -177,6 +214,7 @@ def fold(state: RunState, event: Event) -> RunState:
                 )
             return replace(
                 state,
+                recent=_recent(state, event.time),
                 in_flight=_without(state.in_flight, event.number),
                 steps=steps,
                 tasks_done=state.tasks_done + 1,
@@ -192,7 +230,7 @@ def fold(state: RunState, event: Event) -> RunState:
                 tasks_lost=state.tasks_lost + 1,
             )
         case Sampled():
-            return replace(state, sample=event)
+            return replace(state, sample=event, recent=_recent(state, event.time))
         case RecordAdded():
             return _with_record(state, event.record)
         case RunEnded():
@@ -205,6 +243,16 @@ def fold_all(events: Iterable[Event], state: RunState | None = None) -> RunState
     for event in events:
         state = fold(state, event)
     return state
+
+
+def _recent(state: RunState, now: float) -> tuple[Moment, ...]:
+    """Keep the state before an event among the moments, and let go of those that are old."""
+    kept = state.recent
+    if not kept or now - kept[-1].time >= WINDOW / MOMENTS:
+        kept = (*kept, Moment(now, state.steps, state.bytes_read, state.bytes_written))
+    while now - kept[0].time > WINDOW:
+        kept = kept[1:]
+    return kept
 
 
 def _running(steps: Mapping[str, StepState], label: str, change: int) -> dict[str, StepState]:

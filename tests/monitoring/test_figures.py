@@ -123,3 +123,33 @@ def test_what_a_run_takes_up_is_said_against_its_limits() -> None:
 def test_figures_are_short(text: str, expected: str) -> None:
     """Two or three digits and a unit."""
     assert text == expected
+
+
+def test_the_pace_is_that_of_the_last_half_minute() -> None:
+    """A run that went fast and now stacks slowly says so; in the end the whole run counts."""
+    fast = [
+        replace(finished("bias+save", 10, ("bias", 1.0, 10), ("save", 1.0, 10)), time=float(n))
+        for n in range(1, 11)
+    ]
+    state = state_of(*fast)
+    assert state.pace is not None
+    assert state.pace.frames == pytest.approx(10.0)
+    slow = [replace(finished("stack", 1, ("stack", 9.0, 1)), time=10.0 * n) for n in range(2, 12)]
+    state = state_of(*fast, *slow)
+    assert state.pace is not None
+    assert state.pace.frames == pytest.approx(0.1, rel=0.4)
+    assert len(state.recent) <= 16
+    ended = state_of(*fast, *slow, RunEnded({"succeeded": 100}, 110.0, 110.0))
+    assert ended.pace is not None
+    assert ended.pace.frames == pytest.approx(100 / 110)
+
+
+def test_a_run_that_stands_still_gets_slower() -> None:
+    """Samples go on coming where no task comes back."""
+    done = finished("bias+save", 10, ("bias", 1.0, 10), ("save", 1.0, 10))
+    samples = [Sampled(8.0 + 3.0 * n) for n in range(20)]
+    paces = [state_of(done, *samples[:n]).pace for n in range(20)]
+    assert paces[0] is not None
+    assert paces[-1] is not None
+    assert paces[0].frames > 1.0
+    assert paces[-1].frames == 0.0
