@@ -125,4 +125,5 @@ def _texts(key: Any) -> tuple[str, ...]:
 
 def _joined(words: Iterable[str]) -> str:
     name = " ".join(word for word in words if word)
-    return name if len(name) <= LONGEST else name[: LONGEST - 3] + "..."
+    # What tells batches apart may be at the beginning (a size) or at the end (a target).
+    return name if len(name) <= LONGEST else f"{name[:12]}...{name[15 - LONGEST :]}"

@@ -207,6 +207,8 @@ def test_runs_can_be_chosen(tab: MakeTab, site: str) -> None:
     here.open(site)
     here.page.wait_for_selector("#title:has-text('20260102')")
     assert "interrupted" in here.page.inner_text(".state")
+    assert "mirar-dask resume" in here.page.inner_text(".facts")
+    assert here.page.locator(".cell.s-cut").count() > 0
     assert here.page.locator("#run option").count() == 2
     here.page.select_option("#run", RUN)
     here.page.wait_for_selector("#title:has-text('20260101')")

@@ -79,6 +79,10 @@ class Board:
         self.rows.append(row)
         return len(self.rows) - 1
 
+    def row_named(self, name: str) -> int:
+        """Return the place of a row; -1 if there is none of that name."""
+        return self.row_places.get(name, -1)
+
     def row_of(self, batch: str, frames: Sequence[int], mask: int) -> int:
         """Return the row of a task, which its frames join; -1 if it names none."""
         if not batch:
@@ -117,9 +121,9 @@ class Board:
             cell = at.cells[step] = Cell()
         return cell
 
-    def begin(self, frames: Sequence[int], mask: int, task: int) -> None:
-        """Note that a task has begun to take frames through steps."""
-        for place in frames:
+    def begin(self, frames: Sequence[int], mask: int, task: int, *, passes: bool) -> None:
+        """Note that a task has begun that concerns frames in steps, or takes them through."""
+        for place in frames if passes else ():
             # It is on its way once more: its worker died, or somebody else took it over.
             self._forget(self.frames[place], self.frames[place].passed & mask)
         for rows, n in self._by_rows(frames):

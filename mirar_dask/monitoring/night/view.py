@@ -139,10 +139,13 @@ class NightView:
         frames = tuple(self.board.frame_at(str(name)) for name in line["names"])
         label = _index(self.labels, self._label, str(line["label"]))
         mask = self.board.mask(self.labels[label])
-        row = self.board.row_of(str(line.get("batch") or ""), frames, mask)
+        # What is made for a batch (a master, a context) takes no frame of it through a step.
+        passes = self._passes(self.labels[label])
+        batch = str(line.get("batch") or "")
+        row = self.board.row_of(batch, frames, mask) if passes else self.board.row_named(batch)
         number, attempt = int(line["number"]), int(line["attempt"])
         self.open[number] = place = len(self.tasks)
-        self.board.begin(frames, mask, place)
+        self.board.begin(frames, mask, place, passes=passes)
         self.tasks.append(DoneTask(place, attempt, label, frames, row, time, offset))
 
     def _finish(self, offset: int, line: Mapping[str, Any], time: float) -> None:
@@ -156,8 +159,7 @@ class NightView:
         worker.tasks, worker.busy = worker.tasks + 1, worker.busy + seconds
         worker.label, worker.last = task.label, time
         board, label = self.board, self.labels[task.label]
-        # A master that is made is no block that passes the step.
-        passes = all(part in board.step_places for part in label.split("+"))
+        passes = self._passes(label)
         mask = 0
         for name, spent, n in line["times"]:
             place = board.step_at(str(name))
@@ -233,6 +235,10 @@ class NightView:
             self._worker[name] = len(self.workers)
             self.workers.append(Worker(name))
         return self._worker[name]
+
+    def _passes(self, label: str) -> bool:
+        """Tell whether a task takes frames through its steps: "bias master" does not."""
+        return all(part in self.board.step_places for part in label.split("+"))
 
     def mask(self, task: DoneTask) -> int:
         """Return the steps that a task is part of, a bit each."""

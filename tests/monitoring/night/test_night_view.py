@@ -256,6 +256,21 @@ def test_a_batch_that_is_known_late_is_counted_where_its_tasks_are(run: Run, eve
     assert ("M13 r", "flat") not in cells
 
 
+def test_what_is_made_for_a_batch_takes_no_frame_through_a_step(run: Run, events: list[Event]):
+    """A context that is prepared, or a master that is found, concerns frames that stay in place."""
+    names = ("a.fits", "b.fits", "c.fits")
+    more: list[Event] = [
+        TaskSubmitted("flat context", 70, 0, names, 100.5, batch="flat r"),
+        TaskFinished(
+            "flat context", 70, 0, names, "w1", 0.1, (("flat", 0.1, 1),), 100.6, batch="flat r"
+        ),
+    ]
+    found = RunFollower(run([*events[:3], *more])).changes()
+    assert "flat r" not in [row[1] for row in found["rows"]]
+    assert cells_of(found)["M13 r", "flat"]["done"] == 0
+    assert cells_of(found)["M13 r", "flat"]["expected"] == 2
+
+
 def test_samples_are_told_once_each(run: Run, events: list[Event]):
     """Memory, cache and disk over time."""
     follower = RunFollower(run([*events[:3], Sampled(101.0, memory=5, disk_free=7)]))

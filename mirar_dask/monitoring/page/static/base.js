@@ -56,12 +56,12 @@
 
   mirar.SIGNS = {
     waiting: "·", running: "▸", succeeded: "✓", caveats: "!", skipped: "↷", aside: "–",
-    blocked: "⊘", failed: "✕", lost: "†", left: "",
+    blocked: "⊘", failed: "✕", lost: "†", left: "", cut: "◌",
   };
   mirar.WORDS = {
     waiting: "waiting", running: "running", succeeded: "succeeded", caveats: "with caveats",
     skipped: "done before", aside: "set aside", blocked: "blocked", failed: "failed",
-    lost: "lost with a worker", left: "not needed",
+    lost: "lost with a worker", left: "not needed", cut: "not finished",
   };
   const KIND_OF = {
     "succeeded with caveats": "caveats", "set aside": "aside", "ended before": "left",
@@ -91,12 +91,13 @@
       if (answer.names) this.names = answer.names;
       if (answer.masters) this.masters = answer.masters;
       for (const [place, name, kind, frames, master, masterStep] of answer.rows) {
-        this.rows[place] = { place, name, kind, frames, master, masterStep };
+        this.rows[place] = { place, name, kind, frames, master, masterStep, used: this.rows[place]?.used };
       }
       for (const values of answer.cells) {
         const cell = {};
         this.names.cell.forEach((name, n) => { cell[name] = values[n]; });
         this.cells.set(`${cell.row}/${cell.step}`, cell);
+        this.rows[cell.row].used = true;
       }
       for (const group of answer.failures) this.failures[group.id] = group;
       for (const task of answer.tasks) this.tasks.push(task);
@@ -113,13 +114,13 @@
     status(cell) {
       if (!cell) return "none";
       for (const kind of ["lost", "failed", "blocked"]) if (cell[kind]) return kind;
-      if (cell.running) return "running";
+      const over = this.head.over, ended = this.head.state === "ended", done = cell.done + cell.skipped;
+      if (cell.running && !ended) return over ? "cut" : "running";
       if (cell.caveats) return "caveats";
-      const done = cell.done + cell.skipped;
-      if (done && (done >= cell.expected || this.head.over)) return cell.done ? "succeeded" : "skipped";
-      if (done) return "running";
+      if (done && (done >= cell.expected || ended)) return cell.done ? "succeeded" : "skipped";
+      if (done) return over ? "cut" : "running";
       if (cell.aside) return "aside";
-      return this.head.over ? "left" : "waiting";
+      return ended ? "left" : over ? "cut" : "waiting";
     }
     step(place) { return this.steps[place]; }
   };

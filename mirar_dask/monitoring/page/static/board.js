@@ -19,7 +19,7 @@
       el("div", { role: "rowgroup", class: "top" }, header), body);
     const scroller = el("div", { class: "scroller" }, grid);
     const legend = el("p", { class: "legend" }, ["succeeded", "running", "waiting", "caveats", "failed",
-      "blocked", "lost", "skipped"].map((kind) => mirar.mark(kind)), el("span", {}, "◆ a master was made"));
+      "blocked", "lost", "skipped", "cut"].map((kind) => mirar.mark(kind)), el("span", {}, "◆ a master was made"));
     const root = el("section", { class: "card wide", "aria-labelledby": "h-board" },
       el("h2", { id: "h-board" }, "Batches and steps"),
       el("p", { class: "tools" }, el("label", { for: "filter", class: "unseen" }, "Show batches named"),
@@ -36,13 +36,14 @@
 
     function refilter() {
       const words = filter.value.trim().toLowerCase();
-      shown = night.rows.filter((row) => row && row.frames > 0
+      shown = night.rows.filter((row) => row && row.frames > 0 && row.used
         && (!words || row.name.toLowerCase().includes(words)) && wanted(row));
       grid.setAttribute("aria-rowcount", shown.length + 1);
       grid.setAttribute("aria-colcount", columns.length + 1);
       body.style.height = `${shown.length * HEIGHT}px`;
-      number.textContent = shown.length === night.rows.length
-        ? mirar.plural(shown.length, "line") : `${count(shown.length)} of ${mirar.plural(night.rows.length, "line")}`;
+      const lines = night.rows.filter((row) => row && row.used).length;
+      number.textContent = shown.length === lines
+        ? mirar.plural(lines, "line") : `${count(shown.length)} of ${mirar.plural(lines, "line")}`;
       at.row = Math.max(0, Math.min(at.row, shown.length - 1));
       draw(true);
     }
@@ -51,7 +52,7 @@
       const kinds = columns.map((column) => night.status(night.cell(row.place, column.place)));
       if (which.value === "bad") return kinds.some((k) => k === "failed" || k === "blocked" || k === "lost");
       if (which.value === "busy") return kinds.includes("running");
-      return kinds.includes("running") || kinds.includes("waiting");
+      return ["running", "waiting", "cut"].some((kind) => kinds.includes(kind));
     }
 
     function draw(anew, all) {
@@ -89,14 +90,14 @@
       made.dataset.column = place;
       made.tabIndex = n === at.row && place === at.column ? 0 : -1;
       const done = found.done + found.skipped, bad = found.failed + found.blocked + found.lost;
-      if (kind === "running" || bad) {
+      if (kind === "running" || kind === "cut" || bad) {
         const bar = el("i", { "aria-hidden": "true" });
         bar.style.width = `${Math.min(100, (100 * done) / Math.max(1, found.expected))}%`;
         made.append(bar);
       }
       const master = row.masterStep === column.place;
       const figure = kind === "left" ? "" : bad ? `${count(bad)}${done ? ` · ${count(done)}` : ""}`
-        : kind === "running" ? `${count(done)}/${count(found.expected)}`
+        : kind === "running" || kind === "cut" ? `${count(done)}/${count(found.expected)}`
           : kind === "waiting" ? count(found.expected) : kind === "aside" ? count(found.aside) : count(done);
       mirar.put(made, [el("span", { class: "sign", "aria-hidden": "true" }, SIGNS[kind]),
         el("span", { "aria-hidden": "true" }, figure + (master && kind === "succeeded" ? " ◆" : "")),

@@ -41,6 +41,7 @@
 
   function chart(name, points, limit, value, more) {
     const first = points[0][0], span = Math.max(points[points.length - 1][0] - first, 1);
+    if (points.length === 1) points = [points[0], [first + span, points[0][1]]];
     const highest = Math.max(...points.map((p) => p[1]), 1);
     const top = limit && limit < 4 * highest ? limit * 1.04 : highest * 1.15;
     const x = (t) => ((t - first) / span) * WIDE, y = (v) => HIGH - (v / top) * HIGH;

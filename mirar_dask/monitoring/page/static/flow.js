@@ -38,10 +38,12 @@
             counts.map(([name, n]) => [" ", mark(mirar.kind(name), `${count(n)} ${name}`)])),
           head.started && el("li", {}, el("b", {}, seconds(end)), ` since ${mirar.moment(head.started)}`),
           el("li", {}, el("b", {}, count(tasks.done || 0)), " tasks done",
-            tasks.open ? `, ${count(tasks.open)} under way` : "",
+            tasks.open ? `, ${count(tasks.open)} ${head.over ? "cut off" : "under way"}` : "",
             tasks.lost ? `, ${count(tasks.lost)} lost` : ""),
           head.workers > 0 && !head.over && el("li", {}, plural(head.workers, "worker slot")),
           el("li", {}, `run ${head.run_id}`, head.host ? ` on ${head.host}` : ""),
+          ["dead", "interrupted"].includes(head.state)
+            && el("li", {}, el("code", {}, `mirar-dask resume ${head.folder}`), " goes on with it"),
         ]);
       },
     };
@@ -89,7 +91,8 @@
 
     function node(night, step, place, begins) {
       const images = step.images;
-      const share = images ? Math.min(1, step.done / images) : step.done && night.head.state === "ended" ? 1 : 0;
+      const bare = QUIET.has(step.form);
+      const share = images ? Math.min(1, (step.done + step.skipped) / images) : step.done && night.head.state === "ended" ? 1 : 0;
       const bar = el("i", {});
       bar.style.width = `${100 * share}%`;
       const each = step.done ? step.seconds / step.done : null;
@@ -98,11 +101,11 @@
       return el("li", { class: `node${begins ? " begins" : ""}${step.running && !night.head.over ? " busy" : ""}`,
         title: step.description || null },
         el("strong", {}, step.name), el("span", { class: "small" }, step.processor),
-        el("span", { class: "big" }, count(step.done),
+        bare ? null : [el("span", { class: "big" }, count(step.done),
           el("span", { class: "of" }, images === null ? "" : ` / ${count(images)}`)),
         el("span", { class: "bar" }, bar),
         el("span", { class: "small figures" },
-          el("span", {}, rate(step.rate)), el("span", {}, each === null ? "" : `${seconds(each)} each`)),
+          el("span", {}, rate(step.rate)), el("span", {}, each === null ? "" : `${seconds(each)} each`))],
         el("span", { class: "marks" },
           step.running && !night.head.over ? mark("running", count(step.running)) : null,
           bad.map((kind) => el("button", { type: "button", class: `mark s-${kind}`, "data-key": `${place}${kind}`,

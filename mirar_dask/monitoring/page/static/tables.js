@@ -34,7 +34,7 @@
       list.replaceChildren(...groups.map((group) => el("li", {},
         el("button", { type: "button", class: "failure", onclick: () => open({ failure: group.id }) },
           mark(mirar.kind(group.status), `${group.kind}`),
-          el("span", { class: "where" }, `at ${group.step}, ${plural(group.frames, "frame")}`),
+          el("span", { class: "where" }, `at ${group.step}${group.frames ? `, ${plural(group.frames, "frame")}` : ""}`),
           el("span", { class: "why" }, group.reason)))),
         ...(only ? [el("li", {}, el("button", { type: "button", class: "link", onclick: () => part.only("") }, "show all"))] : []),
         ...(groups.length ? [] : [el("li", { class: "small" }, "none")]));
