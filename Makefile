@@ -4,7 +4,7 @@
 # or newer that is found (`make PYTHON=/path/to/python3 demo` names another one).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check docs chaos bench format clean
+.PHONY: help demo test test-all check docs notebooks chaos bench format clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,7 @@ help:
 	@echo "make check     format, lint, types and documentation, as CI does"
 	@echo "make docs      the documentation, into docs/_build/html"
 	@echo "make test-all  the default suite and the slow ones, with what they need"
+	@echo "make notebooks  run the notebooks and keep them with what they show"
 	@echo "make chaos     nights that are disturbed on purpose: CHAOS_RUNS=20 of each kind, from CHAOS_SEED=1;"
 	@echo "               CHAOS_FAULTS='worker killed, cache full' or 'worker.kill@0.3' for some; writes the"
 	@echo "               table in docs/design/reliability.md if all kinds are tried"
@@ -48,6 +49,9 @@ test-all: $(VENV)/.installed-test
 docs: $(VENV)/.installed-test
 	@$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+notebooks: $(VENV)/.installed-test
+	@$(BIN)/python notebooks/refresh.py
 
 check: $(VENV)/.installed-test docs
 	@$(BIN)/ruff format --check .

@@ -162,6 +162,13 @@ class Plan:
 
         return to_svg(self)
 
+    _repr_svg_ = to_svg  # what a notebook shows
+
+    def __str__(self) -> str:
+        from mirar_dask.engine.plan_views import to_text
+
+        return to_text(self)
+
 
 def plan(steps: Sequence[BaseProcessor], dataset: Dataset, settings: RunSettings) -> Plan:
     """Find out what will be done, reading headers only.

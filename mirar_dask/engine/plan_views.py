@@ -1,7 +1,8 @@
-"""A plan as a picture: Mermaid, DOT, and SVG drawn without any other program."""
+"""A plan as text and as a picture: Mermaid, DOT, and SVG drawn without any other program."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,46 @@ def _counts(step: PlannedStep) -> str:
     images = "1 image" if step.images == 1 else f"{step.images} images"
     aside = f", {step.set_aside} set aside" if step.set_aside else ""
     return f"{images}, {batches}{aside}"
+
+
+def to_text(plan: Plan) -> str:
+    """Return the plan as lines of text: steps, masters, what is missing, what it needs."""
+    head = ("seg", "step", "processor", "works on", "batches", "images", "aside")
+    masters = [
+        (
+            master.step,
+            f"{len(master.frames)} frames" if master.made else "there already",
+            f"{master.used_by} images",
+            master.name,
+        )
+        for master in plan.masters
+    ]
+    lines = _columns([head, *plan.rows()], right=(4, 5, 6))
+    if masters:
+        lines += _columns([("master for", "made of", "used by", "file"), *masters], right=(1, 2))
+    missing = [f"{', '.join(r.names) or r.step}: {r.reason}" for r in plan.missing]
+    for word, sentences in (
+        ("missing", missing),
+        ("caveat", plan.caveats),
+        ("known at run time only", plan.late),
+        ("not resumable", plan.not_resumable),
+    ):
+        lines += [f"{word}: {sentence}" for sentence in sentences]
+    if plan.memory:
+        lines.append(f"largest task: {plan.largest}, about {plan.memory / 1e6:.0f} MB of memory")
+    return "\n".join(lines)
+
+
+def _columns(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:
+    """Line up cells; the columns named are aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def to_mermaid(plan: Plan) -> str:

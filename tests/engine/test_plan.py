@@ -169,5 +169,5 @@ def test_every_form_of_the_plan_can_be_read(planned: Plan) -> None:
     loaded = json.loads(json.dumps(planned.to_json()))
     assert [step["name"] for step in loaded["steps"]][:3] == ["load", "bias", "dark"]
     assert ET.fromstring(planned.to_svg()).tag.endswith("svg")
-    for text in (planned.to_mermaid(), planned.to_dot(), planned.to_svg()):
+    for text in (planned.to_mermaid(), planned.to_dot(), planned.to_svg(), str(planned)):
         assert all(step.name in text for step in planned.steps)
