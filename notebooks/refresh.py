@@ -41,10 +41,15 @@ def executed(path: Path, folder: Path) -> Any:
 def outline(notebook: Any) -> list[tuple[str, list[tuple[str, ...]]]]:
     """Return the source of each code cell, and of what kinds its outputs are."""
     return [
-        (cell.source, [kinds_of(output) for output in cell.outputs])
+        (cell.source, [kinds_of(output) for output in cell.outputs if not is_bar(output)])
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
+
+
+def is_bar(output: Any) -> bool:
+    """Whether an output is a run's progress bar, whose figures are others each time."""
+    return "<progress" in output.get("data", {}).get("text/html", "")
 
 
 def kinds_of(output: Any) -> tuple[str, ...]:
@@ -53,7 +58,7 @@ def kinds_of(output: Any) -> tuple[str, ...]:
 
 
 def tidy(notebook: Any, folder: Path) -> None:
-    """Leave out what differs from machine to machine, the folder too, and make pictures small."""
+    """Leave out what differs from run to run and machine to machine; make pictures small."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -61,6 +66,8 @@ def tidy(notebook: Any, folder: Path) -> None:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
         cell["metadata"] = {k: v for k, v in cell.metadata.items() if k in ("tags",)}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_bar(output)]
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
