@@ -94,7 +94,8 @@ def test_a_function_of_ccdproc_becomes_a_processor():
 def test_every_option_that_a_page_names_is_there(page: Path, help_texts: str):
     """Of `mirar-dask`; those of other programs are named in text of their own."""
     for line in re.findall(r"mirar-dask (?!cluster)[^`\n]*", page.read_text(encoding="utf-8")):
-        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line):
+        ours = re.sub(r'"[^"]*"', "", line)  # what stands in quotes is another program's
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours):
             assert option in help_texts, line
 
 
