@@ -18,6 +18,7 @@ BENCH ?=
 CHAOS_RUNS ?= 20
 CHAOS_SEED ?= 1
 CHAOS_FAULTS ?=
+FUZZ ?= 2000
 
 help:
 	@echo "make demo      simulate a night, reduce it, show what came out (folder $(DEMO)/)"
@@ -29,6 +30,7 @@ help:
 	@echo "make chaos     nights that are disturbed on purpose: CHAOS_RUNS=20 of each kind, from CHAOS_SEED=1;"
 	@echo "               CHAOS_FAULTS='worker killed, cache full' or 'worker.kill@0.3' for some; writes the"
 	@echo "               table in docs/design/reliability.md if all kinds are tried"
+	@echo "make fuzz      files of any content for all readers (half an hour; FUZZ=$(FUZZ) examples a test)"
 	@echo "make bench     all benchmarks of benchmarks/ (an hour); BENCH=night-74 for one of them"
 	@echo "make format    let ruff format the code"
 	@echo "make clean     remove what make made, $(VENV) included"

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from mirar_dask.json_files import read_object
 
 OWNER = ".owner.json"
 """File that says to whom the folder in which it lies belongs."""
@@ -81,24 +83,15 @@ def sign_folder(folder: Path, run: str = "") -> None:
 def owner_of(folder: Path) -> Life | None:
     """Return the process that a folder belongs to; None if the folder does not say."""
     try:
-        return life_from(json.loads((folder / OWNER).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        said = read_object(folder / OWNER, _Owner)
+    except OSError:
         return None
+    return Life(**{part.name: said[part.name] for part in fields(Life)}) if said else None
 
 
-def life_from(values: Any) -> Life:
-    """Make a Life of what a file says.
-
-    Raises
-    ------
-    ValueError
-        If it says something else.
-    """
-    try:
-        texts = {name: values[name] for name in ("host", "kernel", "run")}
-        pid, started = int(values["pid"]), float(values["started"])
-    except (KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"this tells of no process: {error}") from error
-    if not all(isinstance(text, str) for text in texts.values()):
-        raise ValueError("host, kernel and run must be texts")
-    return Life(pid=pid, started=started, **texts)
+class _Owner(TypedDict):
+    host: str
+    kernel: str
+    pid: int
+    started: float
+    run: str

@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from mirar_dask.atomic import replacing
 from mirar_dask.config import NightSettings
 from mirar_dask.errors import UsageError
+from mirar_dask.json_files import has_form, read_object
 from mirar_dask.monitoring.report import versions
 from mirar_dask.monitoring.runs import REQUEST, run_folders
 
@@ -69,6 +70,32 @@ def _name_of(pipeline: str | type[Any]) -> str | None:
     return pipeline
 
 
+class _RequestForm(TypedDict):
+    format: int
+    pipeline: str | None
+    raw: str | None
+    night: str | None
+    raw_root: str | None
+    out: str | None
+    configurations: list[str]
+    instrument: str | None
+    parameters: dict[str, Any]
+    calibrations: list[str]
+    cluster: str | None
+    workers: int | None
+    memory: str | None
+    cluster_settings: dict[str, Any]
+    cluster_config: str | None
+    cache: str
+    memory_check: bool
+    fail_fast: bool
+
+
+class _Alarms(TypedDict, total=False):
+    on_end: str | None
+    email: list[str]
+
+
 def read_request(folder: Path) -> NightSettings:
     """Read what a run was asked for.
 
@@ -77,15 +104,20 @@ def read_request(folder: Path) -> NightSettings:
     UsageError
         If the folder does not tell, or names what cannot be found again.
     """
-    path = folder / REQUEST
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values.pop("format")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        values, why = read_object(folder / REQUEST), f"{REQUEST} is not there, or altered"
+    except OSError as error:
+        values, why = None, error.strerror or str(error)
+    if (
+        values is None
+        or not has_form(values, _RequestForm)
+        or not has_form(values, _Alarms)
+        or "\\u0000" in json.dumps(values)
+    ):
         raise UsageError(
-            f"{folder} does not say what its run was asked for ({error}); give its request anew "
+            f"{folder} does not say what its run was asked for ({why}); give its request anew "
             "with 'mirar-dask run ... --skip-existing'"
-        ) from error
+        )
     if values.get("pipeline") is None:
         raise UsageError(
             f"run {folder.name} was of a pipeline that no file or package defines; run it from "

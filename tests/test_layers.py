@@ -21,6 +21,7 @@ RANKS = {
     "errors": 0,
     "exit_codes": 0,
     "forkserver": 0,
+    "json_files": 0,
     "life": 0,
     "paths": 0,
     "preloaded": 0,

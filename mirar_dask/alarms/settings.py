@@ -141,7 +141,7 @@ def absolute_command(text: str) -> str:
 def _table(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (OSError, ValueError, RecursionError):
         return {}  # who reads the rest of the file says what is wrong with it
     table = content.get("alarms", {})
     if not isinstance(table, dict):

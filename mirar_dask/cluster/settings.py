@@ -132,7 +132,7 @@ def _of_instrument(path: Path) -> list[_Source]:
     """Read the table of an instrument file, if it has one; who reads the rest finds its errors."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (OSError, ValueError, RecursionError):
         return []
     return [_of_table(content["cluster"], path)] if "cluster" in content else []
 
@@ -144,7 +144,7 @@ def _of_file(path: Path) -> _Source:
         raise UsageError(
             f"--cluster-config {path}: it cannot be read ({error.strerror}); check its name"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--cluster-config {path}: it is no TOML: {error}") from error
     if table is None:
         raise UsageError(
@@ -190,6 +190,6 @@ def parse_options(texts: Any, *, option: str = "--cluster-option") -> dict[str, 
             raise UsageError(f"{option} {text!r} has not the form key=value")
         try:
             found[key.replace("-", "_")] = tomllib.loads(f"x = {value}")["x"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             found[key.replace("-", "_")] = value
     return found

@@ -180,11 +180,12 @@ def read_scaled(
         part = flat[start : start + step]
         piece = raw[: part.size]
         fill(file, piece, path)
-        np.copyto(part, piece, casting="unsafe")  # swaps bytes and casts in one pass
-        if bscale != 1:
-            part *= bscale
-        if bzero != 0:
-            part += bzero
+        with np.errstate(over="ignore", invalid="ignore"):  # of pixels that are no numbers
+            np.copyto(part, piece, casting="unsafe")  # swaps bytes and casts in one pass
+            if bscale != 1:
+                part *= bscale
+            if bzero != 0:
+                part += bzero
         if blank is not None and disk_dtype.kind in "iu":
             part[piece == blank] = np.nan
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -18,6 +17,7 @@ from mirar_dask.cluster.certificates import TLS
 from mirar_dask.cluster.sighting import TOKEN_PREFIX
 from mirar_dask.data.cache import is_cache_file
 from mirar_dask.debris.types import Debris, ForeignError, Left, weigh
+from mirar_dask.json_files import read_object
 from mirar_dask.life import OWNER, owner_of
 from mirar_dask.monitoring.heartbeat import ALIVE, SILENT_SECONDS, read_sign, running
 from mirar_dask.monitoring.run_folder import CACHE
@@ -130,8 +130,8 @@ def _weighed(path: Path, kind: str, run: Dead) -> Found:
 def _cache_elsewhere(folder: Path) -> Path | None:
     """Return where the cache of a run was put, if the run said so (``--cache DIR``)."""
     try:
-        said = json.loads((folder / REQUEST).read_text(encoding="utf-8"))["cache"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        said = (read_object(folder / REQUEST) or {}).get("cache")
+    except OSError:
         return None
     if not isinstance(said, str) or "\0" in said or said.strip().lower() in ("on", "off"):
         return None

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import Any, Self, TypedDict, get_args
 
 from mirar_dask.data.metering import Meter
-from mirar_dask.engine.events import Event
+from mirar_dask.engine.events import Event, RecordAdded
 from mirar_dask.errors import ErrorReport
+from mirar_dask.json_files import has_form, object_of
 from mirar_dask.processors.base.outcome import Record, Status
 
 KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
@@ -74,13 +75,10 @@ def as_json(value: Any) -> Any:
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """Read the events of a journal; a line that was torn by a crash is passed over."""
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for line in file:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
+            entry = object_of(line)
+            if entry is not None and isinstance(entry.get("event"), str):
                 yield entry
 
 
@@ -91,21 +89,45 @@ def read_events(path: Path) -> Iterator[Event]:
     over: whoever looks at an old run sees what can be understood of it.
     """
     for entry in read_journal(path):
-        kind = KINDS.get(str(entry.get("event")))
-        if kind is None:
+        kind = KINDS.get(entry["event"])
+        if kind is None or not has_form(entry, _form_of(kind)):
             continue
         known = {part.name for part in fields(kind)}
         try:
             yield kind(**{name: _value(name, entry[name]) for name in known & entry.keys()})
-        except (TypeError, KeyError, ValueError):
+        except TypeError:  # it says too little
             continue
 
 
+def _form_of(kind: type[Event]) -> Any:
+    return _RecordLine if kind is RecordAdded else kind
+
+
+class RecordForm(TypedDict):
+    """What a journal says of a record."""
+
+    names: tuple[str, ...]
+    status: Status
+    step: str
+    reason: str
+
+
+class _RecordLine(TypedDict):
+    record: RecordForm
+    time: float
+
+
 def read_record(entry: dict[str, Any]) -> Record:
-    """Make a record of what a journal holds of it; the report of its error stays text."""
-    return Record(
-        tuple(entry["names"]), Status(entry["status"]), str(entry["step"]), str(entry["reason"])
-    )
+    """Make a record of what a journal holds of it; the report of its error stays text.
+
+    Raises
+    ------
+    ValueError
+        If that is no record.
+    """
+    if not has_form(entry, RecordForm):
+        raise ValueError("a journal tells of a record in another form")
+    return Record(tuple(entry["names"]), Status(entry["status"]), entry["step"], entry["reason"])
 
 
 def _value(name: str, value: Any) -> Any:

@@ -12,10 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from mirar_dask.engine.remembered import Node, NotPlainError
 from mirar_dask.engine.types import Mark
+from mirar_dask.json_files import has_form, object_of
+from mirar_dask.processors.base.outcome import Status
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +57,10 @@ class Memo:
         """Take in the nodes of one run; a key that stands for two of its nodes tells nothing."""
         found: dict[str, dict[str, Any] | None] = {}
         for values in _read(file):
-            if _MASTER in values:
+            if has_form(values, _MasterLine):
                 path, *rest = values[_MASTER]
                 self._masters.setdefault(self.night / path, Mark(self.night / path, *rest))
-            elif "key" in values:
+            elif has_form(values, _NodeLine):
                 key = values["key"]
                 found[key] = None if key in found else values
         for key, known in found.items():
@@ -75,7 +77,7 @@ class Memo:
         for values in self._lines.get(key, ()):
             try:
                 node = Node.of_json(values, self.night)
-            except (KeyError, TypeError, ValueError) as error:
+            except Exception as error:  # Arrow, NumPy and the header each raise their own
                 logger.debug("a line of an earlier run cannot be read: %s", error)
                 continue
             if all(Mark.of(mark.path) == mark for mark in node.all_marks()):
@@ -107,9 +109,14 @@ class Memo:
             self._write(json.dumps(values))
 
     def altered_masters(self) -> list[Path]:
-        """Masters that are no longer what an earlier run made."""
+        """Masters of this night that are no longer what an earlier run made.
+
+        What a memo says of other places is not taken for true: they are going to be removed.
+        """
         found = []
         for path, mark in self._masters.items():
+            if not _is_inside(path, self.night):
+                continue
             now = Mark.of(path)
             if now is not None and now != mark:
                 found.append(path)
@@ -133,17 +140,37 @@ class Memo:
         self._file.close()
 
 
+class _MasterLine(TypedDict):
+    master: tuple[str, int, int, int]
+
+
+class _NodeLine(TypedDict):
+    key: str
+    since: str
+    passed: int
+    blocks: list[Any] | None
+    records: list[tuple[list[str], Status, str, str]]
+    rows: list[tuple[int, list[Any]]]
+    marks: list[tuple[str, int, int, int]]
+    run: str
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Tell whether a path leads to a file in a folder, or in one below it."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # links in circles; a NUL
+        return False
+
+
 def _read(file: Path) -> Iterator[dict[str, Any]]:
     """Give the lines of a file; one that was torn by a crash is passed over."""
     try:
-        lines = file.open(encoding="utf-8", errors="replace")
+        lines = file.open("rb")
     except OSError:
         return
     with lines:
         for line in lines:
-            try:
-                values = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(values, dict):
+            values = object_of(line)
+            if values is not None:
                 yield values

@@ -19,6 +19,7 @@ from mirar_dask.io.structure import FitsFile
 # What is not printable ASCII has no place in a header; some cameras fill with NUL.
 _PRINTABLE = bytes(32 if b < 32 else b if b < 127 else ord("?") for b in range(256))
 _COMMENTARY = (b"COMMENT ", b"HISTORY ", b"CONTINUE", b" " * 8)
+_CONTINUED = re.compile(rb"CONTINUE +'(?:[^']|'')*' *(?:/|$)")
 _CROWDED = re.compile(rb"^(?=.{8}=)([A-Z0-9_-]+ *)=([^ ])")
 _KEYWORD = re.compile(rb"[A-Z0-9_-]+ *= ")
 _NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?"
@@ -65,8 +66,10 @@ def parse_header(raw: bytes) -> fits.Header:
 
 def _tidied(card: bytes, before: bytes) -> bytes:
     """Mend what misleads astropy about where a card and its value begin."""
-    if card.startswith(b"CONTINUE") and b"&'" not in before:
+    if card.startswith(b"CONTINUE") and (b"&'" not in before or not _CONTINUED.match(card)):
         return b"COMMENT " + card[8:]
+    if card[:8] in _COMMENTARY:
+        return card
     return _CROWDED.sub(rb"\1= \2", card)[:CARD]
 
 
@@ -108,7 +111,10 @@ def _replace_by_text(header: fits.Header, index: int, card: fits.Card) -> None:
     if keyword in ("", "HIERARCH", "CONTINUE", "END"):
         header.insert(index, ("COMMENT", image.strip()[:70]))
     else:
-        header.insert(index, (keyword, image[8:].lstrip("= ").rstrip()[:60]))
+        with quietly():  # that there are two of that name
+            # astropy misreads some texts with quotes in them, which it writes itself.
+            text = image[8:].lstrip("= ").rstrip()[:60].replace("'", '"')
+            header.insert(index, (keyword, text))
 
 
 def read_header(path: Path | str, hdu: int = 0) -> fits.Header:
@@ -147,7 +153,9 @@ def image_header(file: FitsFile, hdu: Hdu) -> fits.Header:
         try:
             with fits.open(file.path, memmap=False, lazy_load_hdus=True) as hdus:
                 header: fits.Header = hdus[hdu.index].header.copy()
-        except (OSError, ValueError, KeyError, IndexError, TypeError, VerifyError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # astropy raises errors of many kinds about tables
             raise file.error(f"holds a compressed image that cannot be read: {error}") from error
         mend(header)
     return header

@@ -19,6 +19,7 @@ from mirar_dask.io.headers import add_primary_keys, describing_header, image_hea
 from mirar_dask.io.structure import FitsFile
 
 _DISK_DTYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+_LARGEST_SCALE = 1e30  # beyond it, pixels are no numbers in 32 bits
 _COLOURS = (3, 4)
 
 
@@ -146,6 +147,8 @@ def _open(file: FitsFile, hdu: Hdu, dtype: npt.DTypeLike | None) -> Opened:
         shape = _plane(hdu)
         disk = np.dtype(_DISK_DTYPES[hdu.bitpix])
         bscale, bzero = hdu.number("BSCALE", 1.0), hdu.number("BZERO", 0.0)
+        if max(abs(bscale), abs(bzero)) > _LARGEST_SCALE:
+            raise InvalidFitsError(f"its header says BSCALE={bscale:g} and BZERO={bzero:g}")
         blank = hdu.integer("BLANK") if disk.kind in "iu" and "BLANK" in hdu.values else None
     except InvalidFitsError as error:
         raise file.error(str(error)) from None

@@ -53,7 +53,10 @@ def _of_own_type(opened: Opened) -> np.ndarray:
     if own is None:
         return opened.pixels.read()
     if own.itemsize <= 4:
-        return opened.pixels.read().astype(own)  # exact: loaded as a float that holds them all
+        pixels = opened.pixels.read()
+        if not np.isfinite(pixels).all():  # tiles have more ways to say that pixels are undefined
+            return pixels
+        return pixels.astype(own)  # exact: loaded as a float that holds them all
     assert opened.pixels.path is not None
     with quietly(), fits.open(opened.pixels.path, memmap=False) as hdus:
         return np.array(hdus[opened.hdu.index].data, own).reshape(opened.pixels.shape)

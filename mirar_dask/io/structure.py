@@ -24,7 +24,7 @@ from mirar_dask.io.hdu import BLOCK, Hdu, find_end, structural_values
 
 _MAX_HEADER_BLOCKS = 1_000  # 36,000 cards; what goes on for longer is not a header
 _MAX_HDUS = 10_000
-_MAX_COMPRESSION = 20_000  # bytes of pixels for each byte in the file; no codec comes near
+_MAX_COMPRESSION = 4_000  # bytes of pixels for each byte in tiles; no frame comes near
 _MUCH_COMPRESSION = 100  # true of frames of one value only
 _MUCH = 1 << 30  # bytes of pixels that no frame has that is compressed so much
 _FAR = 2**62  # absurd headers point beyond what a seek takes
@@ -162,6 +162,8 @@ class FitsFile:
                 return None
             hdu = Hdu(index, raw, self._next, self._next + length, structural_values(raw))
             hdu_blocks = -(-hdu.data_bytes // BLOCK)
+            if hdu.kind == "compressed":
+                _ = hdu.shape  # which may be none
         except InvalidFitsError as error:
             if str(error).startswith(str(self.path)):
                 raise

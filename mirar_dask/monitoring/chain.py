@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from mirar_dask.json_files import read_object
 from mirar_dask.monitoring.job_file import read_job
 from mirar_dask.monitoring.runs import REQUEST, begun
 
@@ -15,10 +15,10 @@ def continued_run(folder: Path) -> str:
     if job is not None and job.continues:
         return job.continues
     try:
-        request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-        return str(request.get("continues") or "")
-    except (OSError, ValueError):
+        request = read_object(folder / REQUEST) or {}
+    except OSError:
         return ""
+    return str(request.get("continues") or "")
 
 
 def chain_of(folder: Path) -> list[Path]:

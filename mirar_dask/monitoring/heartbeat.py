@@ -13,15 +13,16 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from mirar_dask.atomic import replacing
 from mirar_dask.errors import UsageError, WriteError
+from mirar_dask.json_files import read_object
 from mirar_dask.life import Life, process_started, this_kernel
 from mirar_dask.monitoring.run_folder import RUNS, make_run_folder
 
@@ -66,22 +67,25 @@ class Sign:
 def read_sign(folder: Path) -> Sign | None:
     """Read the sign of the run with this folder; None if it has ended in good order."""
     try:
-        values = json.loads((folder / ALIVE).read_text(encoding="utf-8"))
-        return _sign(values)
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        values = read_object(folder / ALIVE, _SignForm)
+    except OSError:
         return None
+    if values is None:
+        return None
+    return Sign(**{part.name: values[part.name] for part in fields(Sign) if part.name in values})
 
 
-def _sign(values: Mapping[str, Any]) -> Sign:
-    return Sign(
-        run_id=str(values["run_id"]),
-        pid=int(values["pid"]),
-        host=str(values["host"]),
-        started=str(values["started"]),
-        process_started=float(values["process_started"]),
-        beat=float(values["beat"]),
-        kernel=str(values.get("kernel", "")),
-    )
+class _SignBefore(TypedDict):
+    run_id: str
+    pid: int
+    host: str
+    started: str
+    process_started: float
+    beat: float
+
+
+class _SignForm(_SignBefore, total=False):
+    kernel: str
 
 
 def running(night: Path) -> Sign | None:

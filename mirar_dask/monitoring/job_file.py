@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mirar_dask.atomic import replacing
+from mirar_dask.json_files import has_form, read_object
 
 JOB, SCRIPT, OUTPUT = "job.json", "job.sh", "job.out"
 """Files of a run's folder: this description, the job's script, and what the job prints."""
@@ -54,11 +55,13 @@ class Job:
 def read_job(folder: Path) -> Job | None:
     """Read the job of the run with this folder; None if it has none."""
     try:
-        values = json.loads((folder / JOB).read_text(encoding="utf-8"))
-        known = {part.name for part in fields(Job)}
-        return Job(**{name: value for name, value in values.items() if name in known})
-    except FileNotFoundError:
+        values = read_object(folder / JOB)
+    except OSError:
         return None
+    if values is None or "system" not in values or not has_form(values, Job):
+        return None
+    known = {part.name for part in fields(Job)}
+    return Job(**{name: value for name, value in values.items() if name in known})
 
 
 def write_job(folder: Path, job: Job) -> None:

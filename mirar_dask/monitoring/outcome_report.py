@@ -114,11 +114,15 @@ def _failures(journal: Path) -> Iterator[Failure]:
     for entry in read_journal(journal):
         if entry.get("event") != "RecordAdded":
             continue
-        record = read_record(entry["record"])
+        try:
+            record = read_record(entry.get("record", {}))
+        except ValueError:  # of another version, or altered
+            continue
         if record.status in FAILURES:
-            report = entry["record"].get("report") or {}
-            kind = report.get("error") or record.reason.partition(":")[0]
-            yield Failure(record, kind, report.get("traceback", ""))
+            report = entry["record"].get("report")
+            report = report if isinstance(report, dict) else {}
+            kind = str(report.get("error") or record.reason.partition(":")[0])
+            yield Failure(record, kind, str(report.get("traceback", "")))
 
 
 def _written(standing: Standing) -> Iterator[Path]:

@@ -6,7 +6,6 @@ not begun is not in the folder; whoever can ask one hands in `ask`.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from mirar_dask.engine.events import Event, RecordAdded, RunStarted
 from mirar_dask.engine.journal import read_events
 from mirar_dask.monitoring import run_folder
+from mirar_dask.monitoring.forms import moment_of, read_plan, read_summary
 from mirar_dask.monitoring.heartbeat import Sign, read_sign
 from mirar_dask.monitoring.job_file import Job, read_job
 from mirar_dask.monitoring.state import FAILURES, RunState, fold
@@ -99,9 +99,9 @@ class Standing:
     def started(self) -> datetime | None:
         """When it began; None if it has not."""
         if self.sign is not None:
-            return datetime.fromisoformat(self.sign.started)
+            return moment_of(self.sign.started)
         if self.summary is not None:
-            return datetime.fromisoformat(self.summary["started"])
+            return moment_of(self.summary["started"])
         began = self.progress.started
         return None if began is None else datetime.fromtimestamp(began, UTC)
 
@@ -175,7 +175,7 @@ def read_standing(
     sign, job = read_sign(folder), read_job(folder)
     journal = folder / run_folder.JOURNAL
     begun = journal.exists()
-    summary = _read_json(folder / run_folder.SUMMARY)
+    summary = read_summary(folder)
     enough = glance and summary is not None
     reading = _Reading().take(read_events(journal) if begun and not enough else ())
     if summary is not None and enough:
@@ -186,7 +186,7 @@ def read_standing(
         sign=sign, job=job, told=told, begun=begun, over=over,
         alive=sign is not None and sign.alive(now), now=now,
     )  # fmt: skip
-    plan = _read_json(folder / run_folder.PLAN)
+    plan = read_plan(folder)
     times = [sign.beat if sign else None, reading.state.updated]
     frames = reading.counts((plan or {}).get("frames", 0))
     if over:
@@ -267,11 +267,3 @@ def decide(
     if state in ("PENDING", "CONFIGURING"):
         return State.QUEUED, job.title + (f", waits for: {reason}" if reason else "")
     return State.STARTING, job.title
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # the plan of a run that has just begun is half there
-        return None
-    return found if isinstance(found, dict) else None

@@ -84,7 +84,7 @@ def read_instrument(path: Path | str) -> Instrument:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InstrumentError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InstrumentError(f"{path} is not a TOML file: {error}") from error
     return parse_instrument(content, source=path.name)
 
