@@ -4,7 +4,7 @@
 # or newer that is found (`make PYTHON=/path/to/python3 demo` names another one).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check docs notebooks chaos bench format clean
+.PHONY: help demo test test-all fuzz check docs notebooks chaos bench format clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -55,12 +55,17 @@ docs: $(VENV)/.installed-test
 notebooks: $(VENV)/.installed-test
 	@$(BIN)/python notebooks/refresh.py
 
+# What it finds is kept in .hypothesis and tried first the next time; keep it as an @example too.
+fuzz: $(VENV)/.installed-test
+	@MIRAR_DASK_FUZZ=$(FUZZ) $(BIN)/python -m pytest -m fuzz --timeout 3600 tests/fuzz
+
 check: $(VENV)/.installed-test docs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@if .ci/compose.sh; then .ci/compose.sh --profile '*' config --quiet; \
 		else echo "docker-compose.yml was not checked"; fi
+	@$(BIN)/python .ci/audit.py
 
 chaos: $(VENV)/.installed-test
 	@.ci/chaos.sh || echo "Not all that faults are made with could be installed: some are skipped"

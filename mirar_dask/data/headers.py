@@ -77,30 +77,6 @@ class TravellingHeader:
         """Hash of the content, the same in every process."""
         return self._digest.hex()
 
-    @property
-    def content(self) -> bytes | None:
-        """The content, for a file that is read later; None if it has more than plain values."""
-        return None if _holds_pickles(self.payload()) else self._compressed()
-
-    @classmethod
-    def of_content(cls, packed: bytes) -> TravellingHeader:
-        """Return the header with this `content`, which may come from a file.
-
-        Raises
-        ------
-        ValueError
-            If it is not what `content` gave.
-        """
-        try:
-            content = zlib.decompress(packed)
-            payload = cast("Payload", marshal.loads(content))
-            plain = not _holds_pickles(payload)
-        except (zlib.error, EOFError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"no packed header: {error}") from error
-        if not plain:
-            raise ValueError("a packed header holds more than plain values")
-        return cls(packed, hashlib.blake2b(content, digest_size=16).digest())
-
     def payload(self) -> Payload:
         """Return the cards in the form in which they are packed."""
         if self._payload is not None:
@@ -140,22 +116,6 @@ class TravellingHeader:
 
     def __repr__(self) -> str:
         return f"TravellingHeader({self.token[:12]})"
-
-
-def _holds_pickles(payload: Payload) -> bool:
-    """Tell whether a value of a card travels as a pickle, which files must not hold."""
-    values = [
-        value
-        for _, record in payload[2]
-        for value in (
-            [record[1]]
-            if len(record) == 3
-            else [v for _, v in record[0]]
-            if len(record) == 1
-            else []
-        )
-    ]
-    return any(isinstance(value, tuple) and len(value) == 1 for value in values)
 
 
 @functools.lru_cache(maxsize=8)

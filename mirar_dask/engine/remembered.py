@@ -17,7 +17,7 @@ import numpy as np
 
 from mirar_dask.data import ImageHandle, SourceHandle
 from mirar_dask.data.handles import hash_of, hash_of_table
-from mirar_dask.data.headers import TravellingHeader
+from mirar_dask.data.header_files import content_of, header_of
 from mirar_dask.data.pixels import FitsFilePixels, FitsPixels, Pixels
 from mirar_dask.engine.types import Bunch, Handle, Mark
 from mirar_dask.processors.base.outcome import Record, Row, Status
@@ -194,7 +194,7 @@ def _handle(handle: Handle, night: Path) -> dict[str, Any]:
         ):
             raise NotPlainError("a table has no exact form as Arrow")
         return {"metadata": metadata, "table": table}
-    content = handle.header.content
+    content = content_of(handle.header)
     if handle.image_type is not None or handle.extras or content is None:
         raise NotPlainError("an image with more than header and pixels")
     return {"header": _text(content), "pixels": _pixels(handle.pixels, night)}
@@ -203,7 +203,7 @@ def _handle(handle: Handle, night: Path) -> dict[str, Any]:
 def _to_handle(values: dict[str, Any], night: Path) -> Handle:
     if "table" in values:
         return SourceHandle(_to_table(values["table"]), _to_value(values["metadata"]))
-    header = TravellingHeader.of_content(_bytes(values["header"]))
+    header = header_of(_bytes(values["header"]))
     return ImageHandle(header, _to_pixels(values["pixels"], night))
 
 
