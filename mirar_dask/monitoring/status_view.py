@@ -13,6 +13,7 @@ from mirar_dask.monitoring.job_file import OUTPUT
 from mirar_dask.monitoring.run_folder import LOG, SUMMARY
 from mirar_dask.monitoring.standing import Standing, State
 from mirar_dask.monitoring.step_table import StepRow, step_rows
+from mirar_dask.monitoring.watched import read_glance, watch_facts
 from mirar_dask.monitoring.words import night_page
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ NEXT = {
     State.NEVER_BEGAN: "'mirar-dask resume {run}' begins it",
 }
 """What to do about a run that is over too early."""
+WATCH_ON = "the same 'mirar-dask watch' goes on; 'mirar-dask resume {run}' reduces what is there"
+"""The same, where it watched a night."""
 
 
 def status_view(standing: Standing, chain: Sequence[Standing] = ()) -> list[RenderableType]:
@@ -88,6 +91,7 @@ def status_json(standing: Standing, chain: Sequence[Standing] = ()) -> dict[str,
             for r in standing.failures
         ],
         "dashboard": standing.progress.dashboard if not standing.state.over else None,
+        "watch": read_glance(standing.folder),
     }
 
 
@@ -139,7 +143,8 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
     if job and job.job_id and job.title not in standing.why:
         yield "job", job.title
     if standing.state in NEXT and standing.folder == (chain or [standing])[-1].folder:
-        yield "next", NEXT[standing.state].format(run=standing.folder)
+        watches = read_glance(standing.folder) is not None
+        yield "next", (WATCH_ON if watches else NEXT[standing.state]).format(run=standing.folder)
     if standing.host:
         yield "host", standing.host
     if job and job.submitted:
@@ -151,6 +156,8 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
     elif standing.seen is not None:
         yield "last sign", _when(datetime.fromtimestamp(standing.seen, UTC))
     yield "frames", frames_line(standing)
+    if (watched := read_glance(standing.folder)) is not None:
+        yield from watch_facts(watched)
     progress = standing.progress
     if progress.started is not None and not standing.state.over:
         under_way = f"{progress.tasks_done} done, {len(progress.in_flight)} under way"

@@ -17,12 +17,11 @@ from typing import Any
 
 from mirar_dask.atomic import replacing
 from mirar_dask.monitoring.runs import run_folders
+from mirar_dask.monitoring.watched import GLANCE, latency_text
 from mirar_dask.watching.sightings import FileMark
 
 LEDGER = "watch.jsonl"
 """The file, in the run's folder."""
-GLANCE = "watch.json"
-"""What it comes to, in few words: for `status`, and for other programs."""
 FORMAT = 1
 
 
@@ -180,9 +179,7 @@ class Latencies:
     last: float | None = None
 
     def __str__(self) -> str:
-        if self.median is None or self.worst is None:
-            return "no frame yet"
-        return f"median {self.median:.1f} s, worst {self.worst:.1f} s ({self.worst_frame})"
+        return latency_text(asdict(self))
 
 
 def latencies(ledger: Ledger) -> Latencies:
@@ -202,7 +199,7 @@ def glance(ledger: Ledger) -> dict[str, Any]:
     entries = ledger.entries.values()
     waiting = [e for e in entries if e.fate is Fate.WAITING and e.reason]
     bad = [e for e in entries if e.fate in (Fate.FAILED, Fate.INCOMPLETE)]
-    arrived = [e.arrived for e in entries if e.fate is not Fate.GONE]
+    arrived = [e.arrived for e in entries if e.fate not in (Fate.GONE, Fate.INCOMPLETE)]
     return {
         "format": FORMAT,
         "frames": {fate.value: fates[fate.value] for fate in Fate if fates[fate.value]},

@@ -13,6 +13,7 @@ import pytest
 from astropy.io import fits
 
 from mirar_dask.monitoring.heartbeat import NightBusyError
+from mirar_dask.monitoring.watched import watch_facts
 from mirar_dask.processors.base.outcome import Status
 from mirar_dask.testing import simulate_night
 from mirar_dask.testing.products import differences
@@ -57,6 +58,10 @@ def test_a_night_that_was_watched_has_the_products_of_the_batch_run(
     assert 0 < found["latency"]["median"] <= found["latency"]["worst"] < 60
     assert found["frames"] == {"calibration": CALIBRATIONS, "reduced": SCIENCE}
     assert said[0].startswith(f"watching {raw} by {means}")
+    shown = dict(watch_facts(found))
+    assert shown["night"] == "9 calibration, 8 reduced; sets of dithers: 4 stacked"
+    assert shown["latency"].startswith("median ")
+    assert "no frame came for" in shown["over"]
     # Stacks of parts of a group are no products of the night.
     assert {path.name for path in watched.removed} >= {"FIELD1_g_0004_stack.fits"}
 
