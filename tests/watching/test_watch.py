@@ -189,10 +189,10 @@ from mirar_dask.processors.dark import DarkCalibrator
 from mirar_dask.processors.utils import CalRequirement, ImageLoader, ImageSaver, ImageSelector
 
 
-class MyPipeline(Pipeline):
+class Monitored(Pipeline):
     """Written as mirar's are: it says which calibrations it requires."""
 
-    name = "mine"
+    name = "monitored"
     default_cal_requirements = [CalRequirement("dark", "EXPTIME", ["60.0"])]
     all_pipeline_configurations = {
         "default": [
@@ -205,12 +205,12 @@ class MyPipeline(Pipeline):
 
 def test_a_pipeline_of_mirar_gets_what_it_requires_of_earlier_nights(frames: Path, tmp_path: Path):
     """Frames wait for a calibration that no night has, and have the archive's when it is there."""
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "monitored.py").write_text(MINE)
     raw, out = tmp_path / "20260314", tmp_path / "out"
     copy(of(frames, "FIELD1_g"), raw)
     for path in raw.iterdir():
         fits.setval(path, "TARGET", value="FIELD1")
-    asked = settings(raw, out, pipeline=f"{tmp_path / 'mine.py'}:MyPipeline")
+    asked = settings(raw, out, pipeline=f"{tmp_path / 'monitored.py'}:Monitored")
     first = follow_night(request_watch(asked, QUICK), QUICK)
     assert set(first.frames.values()) == {Status.BLOCKED}
     assert "there is no 'dark' with EXPTIME = 60.0" in first.failures[0].reason
@@ -223,7 +223,7 @@ def test_a_pipeline_of_mirar_gets_what_it_requires_of_earlier_nights(frames: Pat
     assert {name: status for name, status in second.frames.items() if "FIELD" in name} == {
         f"FIELD1_g_000{n}.fits": Status.SUCCEEDED for n in range(1, 5)
     }
-    saved = out / "mine" / "20260314" / "reduced" / "FIELD1_g_0001.fits"
+    saved = out / "monitored" / "20260314" / "reduced" / "FIELD1_g_0001.fits"
     assert "20260312" in fits.getheader(fits_of(saved, "DARKNAME"))["RAWPATH"]
 
 
