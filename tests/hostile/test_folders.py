@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mirar_dask.cluster.places import Places
 from mirar_dask.cluster.probe import order_for
-from mirar_dask.pipelines.calibrations import list_frames
+from mirar_dask.io import list_frames
 
 
 def test_links_that_lead_back_are_followed_once(tmp_path: Path) -> None:
