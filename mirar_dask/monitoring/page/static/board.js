@@ -164,6 +164,7 @@
               column.name)));
           grid.style.setProperty("--columns", columns.length);
         }
+        scroller.hidden = !columns.length;
         if (night.changed.rows || night.changed.cells) refilter();
       },
       focusCell(place, step) {

@@ -40,7 +40,7 @@
           el("li", {}, el("b", {}, count(tasks.done || 0)), " tasks done",
             tasks.open ? `, ${count(tasks.open)} ${head.over ? "cut off" : "under way"}` : "",
             tasks.lost ? `, ${count(tasks.lost)} lost` : ""),
-          head.workers > 0 && !head.over && el("li", {}, plural(head.workers, "worker slot")),
+          head.workers > 0 && !head.over && el("li", {}, plural(head.workers, "worker")),
           el("li", {}, `run ${head.run_id}`, head.host ? ` on ${head.host}` : ""),
           ["dead", "interrupted"].includes(head.state)
             && el("li", {}, el("code", {}, `mirar-dask resume ${head.folder}`), " goes on with it"),
