@@ -1,6 +1,6 @@
 """What the runs of a night leave for the next one: their requests, what they did, their debris.
 
-`mirar_dask.run` saves and uses it, the command ``resume`` finds a run by it. What is done again
+`execution` saves and uses it, the command ``resume`` finds a run by it. What is done again
 and what is not is decided by the engine's `Memo`.
 """
 

@@ -1,6 +1,6 @@
 """The folders that a run reads from and writes to, found when they are asked for.
 
-`mirar_dask.paths` builds every path on them; `mirar_dask.run` sets them for a run.
+`mirar_dask.paths` builds every path on them; `mirar_dask.execution` sets them for a run.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def submit_request(
     """
     from mirar_dask.cluster.submission import need_sbatch, try_script, try_workers
     from mirar_dask.monitoring.job_file import Job
-    from mirar_dask.run import cluster_for, plan_request
+    from mirar_dask.planning import cluster_for, plan_request
 
     if driver.system != "slurm":
         raise UsageError(

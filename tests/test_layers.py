@@ -40,6 +40,8 @@ RANKS = {
     "alarms": 5,
     "config": 5,
     "debris": 5,
+    "execution": 5,
+    "planning": 5,
     "request": 5,
     "resuming": 5,
     "submit": 5,

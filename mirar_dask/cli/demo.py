@@ -59,10 +59,11 @@ def demo(
 
         start_early()
     from mirar_dask.config import NightSettings
+    from mirar_dask.execution import run_request
     from mirar_dask.monitoring.console import make_console, make_monitor
     from mirar_dask.paths import load_env
+    from mirar_dask.planning import plan_request
     from mirar_dask.request import prepare
-    from mirar_dask.run import plan_request, run_request
 
     load_env()
     check_json_path(json_path)

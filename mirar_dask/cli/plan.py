@@ -51,8 +51,8 @@ def plan(
 
     Only headers are read, and nothing is written but the files of --svg and --png.
     """
+    from mirar_dask.planning import plan_request
     from mirar_dask.request import prepare
-    from mirar_dask.run import plan_request
 
     if as_json and as_mermaid:
         raise UsageError("--json and --mermaid both print; choose one of them")
@@ -75,7 +75,7 @@ def plan(
 
 def show_plan(request: Request, *, json_path: Path | None = None) -> None:
     """Print the plan of a request as a table; write it as JSON if a path is given."""
-    from mirar_dask.run import plan_request
+    from mirar_dask.planning import plan_request
 
     found = plan_request(request)
     if json_path is not None:
@@ -99,7 +99,7 @@ def write_file(path: Path, content: str | bytes, *, option: str) -> None:
 def _show(request: Request, found: Plan) -> None:
     from mirar_dask.cluster import layout_text
     from mirar_dask.monitoring.console import make_console
-    from mirar_dask.run import cluster_for
+    from mirar_dask.planning import cluster_for
 
     console = make_console()
     print_plan(found, console, title=request.title)

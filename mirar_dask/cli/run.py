@@ -117,9 +117,9 @@ def _carry_out(
     In a job whose time is over too early another one goes on with the run.
     """
     from mirar_dask.cluster.time_limit import TimeLimit
+    from mirar_dask.execution import run_request
     from mirar_dask.monitoring.console import make_console, make_monitor, plural
     from mirar_dask.monitoring.run_folder import folder_of
-    from mirar_dask.run import run_request
 
     monitor = make_monitor(request.title, quiet=display.quiet)
     limit = TimeLimit.here()

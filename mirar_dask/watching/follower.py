@@ -12,13 +12,13 @@ from dataclasses import replace
 
 from mirar_dask.engine.plan import Plan
 from mirar_dask.engine.types import Engine, RunResult, RunSettings
+from mirar_dask.execution import Progress
 from mirar_dask.io import base_name
 from mirar_dask.monitoring.console import plural
 from mirar_dask.monitoring.run_folder import folder_of
 from mirar_dask.monitoring.state import FAILURES
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.request import Request
-from mirar_dask.run import Progress
 from mirar_dask.watching.dithers import Dithers
 from mirar_dask.watching.ending import NightEnd
 from mirar_dask.watching.frames import Frame
@@ -90,7 +90,7 @@ class Follower:
         progress: Progress,
         plan: Plan,
     ) -> None:
-        """Watch, on a cluster, until the night is over; see `mirar_dask.run.Work`."""
+        """Watch, on a cluster, until the night is over; see `mirar_dask.execution.Work`."""
         options, self.progress = self.options, progress
         self.hearing = Hearing(settings.listeners, progress)
         self.stopping = settings.stopping

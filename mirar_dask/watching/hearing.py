@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable
 
 from mirar_dask.engine.events import Event, Listener, RecordAdded, TaskFinished
+from mirar_dask.execution import Progress
 from mirar_dask.monitoring.state import FAILURES
 from mirar_dask.processors.base.outcome import Record, Status, error_stack
-from mirar_dask.run import Progress
 
 GOOD = (Status.SUCCEEDED, Status.CAVEATS, Status.SKIPPED)
 """What became of frames whose products are there."""

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from mirar_dask.config import NightSettings
 from mirar_dask.engine.plan import Plan
 from mirar_dask.errors import UsageError
+from mirar_dask.execution import run_request
 from mirar_dask.io import list_frames
+from mirar_dask.planning import steps_of
 from mirar_dask.processors.base_processor import BaseImageLoader
 from mirar_dask.request import Request, prepare
-from mirar_dask.run import run_request, steps_of
 from mirar_dask.watching.follower import Follower
 from mirar_dask.watching.ledger import Ledger, earlier_ledger
 from mirar_dask.watching.observer import choose_means
@@ -111,7 +112,7 @@ def follow_night(
     midway : callable, optional
         Given the ledger once, some hours after the beginning.
     since, run_id
-        As for `mirar_dask.run.run_request`.
+        As for `mirar_dask.execution.run_request`.
     """
     follower = Follower(options, say, midway)
     return run_request(

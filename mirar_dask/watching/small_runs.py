@@ -9,11 +9,11 @@ from mirar_dask.data import Dataset, ImageBatch
 from mirar_dask.engine.memory import TaskTooLargeError
 from mirar_dask.engine.types import Engine, RunResult, RunSettings
 from mirar_dask.monitoring.state import FAILURES
+from mirar_dask.planning import steps_of
 from mirar_dask.processors.base.outcome import Record, Status
 from mirar_dask.processors.base_processor import BaseImageLoader, BaseProcessor
 from mirar_dask.processors.utils.cal_hunter import CalHunter, MissingCalibrationsError
 from mirar_dask.request import Request
-from mirar_dask.run import steps_of
 from mirar_dask.watching.frames import Frame, Headers, first_joint
 from mirar_dask.watching.sightings import Arrival
 

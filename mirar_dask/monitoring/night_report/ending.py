@@ -1,6 +1,6 @@
 """What a run leaves at its end for people to look at: the report, and the pipeline's flowchart.
 
-`mirar_dask.run` asks for it once the summary is written. Nothing that goes wrong here harms the
+`execution` asks for it once the summary is written. Nothing that goes wrong here harms the
 run: it is logged, and `mirar-dask report` can make the report later.
 """
 
