@@ -23,7 +23,15 @@ class FailureForm(TypedDict):
     reason: str
 
 
-class SummaryForm(TypedDict):
+class _SummaryMore(TypedDict, total=False):
+    """What only reports show."""
+
+    cluster: str
+    folders: dict[str, str]
+    software: dict[str, str]
+
+
+class SummaryForm(_SummaryMore):
     """A summary."""
 
     started: str
@@ -42,9 +50,15 @@ class PlanStepForm(_Named, total=False):
     """What a plan says of a step."""
 
     form: str
+    processor: str
+    description: str
+    works_on: str
+    parameters: dict[str, Any]
     segment: int
+    batches: int | None
     images: int | None
     work: int | None
+    set_aside: int
 
 
 class PlanBatchForm(TypedDict, total=False):
@@ -53,12 +67,23 @@ class PlanBatchForm(TypedDict, total=False):
     steps: list[str]
 
 
+class PlanMasterForm(TypedDict, total=False):
+    """What a plan says of a master."""
+
+    step: str
+    name: str
+    frames: list[str]
+    used_by: int
+    made: bool
+
+
 class PlanForm(TypedDict, total=False):
     """A plan."""
 
     frames: int
     steps: list[PlanStepForm]
     batches: list[PlanBatchForm]
+    masters: list[PlanMasterForm]
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

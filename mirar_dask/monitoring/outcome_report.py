@@ -6,12 +6,15 @@ and of one that crashed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from mirar_dask.engine.journal import read_events, read_journal, read_record
+from mirar_dask.engine.memo import MEMO
+from mirar_dask.json_files import has_form, object_of
 from mirar_dask.monitoring import run_folder
 from mirar_dask.monitoring.account import Account
 from mirar_dask.monitoring.console import plural
@@ -23,6 +26,8 @@ from mirar_dask.processors.base.outcome import Record
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_ABOUT_THE_NIGHT = re.compile("_error_stack|_processing_flowchart")
+"""Names of files that stand beside the products and are none."""
 CLOCK_SLACK = 2.0
 """Seconds by which the clock of a file server may be behind the driver's."""
 
@@ -93,7 +98,7 @@ def read_report(standing: Standing) -> OutcomeReport:
     failures = tuple(_failures(journal)) if journal.exists() else ()
     summary = standing.summary
     if summary is not None:
-        told = Path(str(summary["folders"]["output"]))
+        told = Path(summary.get("folders", {}).get("output", standing.output))
         paths = [_moved(Path(path), told, standing.output) for path in summary["products"]]
         seconds, phases = summary["seconds"], summary["phases"]
     else:
@@ -126,14 +131,39 @@ def _failures(journal: Path) -> Iterator[Failure]:
 
 
 def _written(standing: Standing) -> Iterator[Path]:
-    """Yield the products of a run that left no summary: what was written since it began."""
-    started = standing.started
-    if started is None or not standing.output.is_dir():
+    """Yield the products of a run that left no summary.
+
+    One that is over has noted what was done with the files of it; of one that goes on, that is
+    what was written since it began: its last files are noted when their tasks are.
+    """
+    started, output = standing.started, standing.output
+    if started is None or not output.is_dir():
         return
+    noted = _noted(standing.folder / MEMO, output) if standing.state.over else set()
     since = (started.timestamp() - CLOCK_SLACK) * 1e9
-    for path, (_, changed, _) in sorted(run_folder.product_files(standing.output).items()):
-        if changed >= since:
+    for path, (_, changed, _) in sorted(run_folder.product_files(output).items()):
+        if path.parent == output and _ABOUT_THE_NIGHT.search(path.name):
+            continue
+        if path in noted if noted else changed >= since:
             yield path
+
+
+class _NodeForm(TypedDict, total=False):
+    """What a line of the memo says of files: path in the night, size, time, inode."""
+
+    marks: list[list[Any]]
+    master: list[Any]
+
+
+def _noted(memo: Path, output: Path) -> set[Path]:
+    """Return the files that a run noted as its own, wherever the night is seen."""
+    if not memo.exists():
+        return set()
+    with memo.open("rb") as file:
+        lines = [entry for line in file if (entry := object_of(line))]
+    known = [entry for entry in lines if has_form(entry, _NodeForm)]
+    marks = [mark for entry in known for mark in (*entry.get("marks", ()), entry.get("master"))]
+    return {output / str(mark[0]) for mark in marks if mark}
 
 
 def _seconds_so_far(standing: Standing, journal: Path) -> tuple[float | None, dict[str, float]]:

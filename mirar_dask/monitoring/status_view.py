@@ -52,7 +52,7 @@ def status_view(standing: Standing, chain: Sequence[Standing] = ()) -> list[Rend
     for name, value in _facts(standing, chain):
         head.add_row(name, Text(value))
     parts: list[RenderableType] = [Text(f"run {standing.run_id}: {standing.night}", "bold"), head]
-    rows = step_rows(standing.progress, standing.plan)
+    rows = step_rows(standing.progress, standing.plan, over=standing.state.over)
     if rows:
         parts += [Text(), _table(rows, standing.state)]
     if standing.failures:
@@ -79,7 +79,7 @@ def status_json(standing: Standing, chain: Sequence[Standing] = ()) -> dict[str,
         "chain": [{"run_id": one.run_id, "state": one.state.value} for one in chain],
         "steps": [
             {name: getattr(row, name) for name in StepRow.__dataclass_fields__}
-            for row in step_rows(standing.progress, standing.plan)
+            for row in step_rows(standing.progress, standing.plan, over=standing.state.over)
         ],
         "tasks": {
             "done": standing.progress.tasks_done,
@@ -199,9 +199,10 @@ def _table(rows: Sequence[StepRow], state: State) -> RenderableType:
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        figures: list[int | None] = [row.expected, row.waiting]
-        running = [0, 0] if state.over else [row.ready, row.running]
-        figures += [*running, row.succeeded, row.failed, row.blocked, row.skipped, row.lost]
+        # How many there would be is known at the end: nothing is left out that nobody planned.
+        waiting = 0 if state is State.ENDED and row.waiting is None else row.waiting
+        figures: list[int | None] = [row.expected, waiting, row.ready, row.running]
+        figures += [row.succeeded, row.failed, row.blocked, row.skipped, row.lost]
         texts = ["?" if n is None else str(n or ".") for n in figures]
         bad = row.failed or row.blocked or row.lost
         table.add_row(*map(Text, (row.step, *texts)), style="red" if bad else "")

@@ -39,7 +39,9 @@ class StepRow:
     """Seconds for which all workers will be busy with what is left of it; None where unknown."""
 
 
-def step_rows(state: RunState, plan: Mapping[str, Any] | None) -> list[StepRow]:
+def step_rows(
+    state: RunState, plan: Mapping[str, Any] | None, *, over: bool = False
+) -> list[StepRow]:
     """Return the figures of all steps that have any, in their order.
 
     Parameters
@@ -48,6 +50,8 @@ def step_rows(state: RunState, plan: Mapping[str, Any] | None) -> list[StepRow]:
         What the journal tells.
     plan : mapping, optional
         The run's plan, as `Plan.to_json` gives it.
+    over : bool
+        Whether nothing more will come: what was under way when a driver was killed waits.
     """
     planned = {step["name"]: step for step in (plan or {}).get("steps", ())}
     ready = _ready(state.in_flight.values(), state.workers)
@@ -57,6 +61,9 @@ def step_rows(state: RunState, plan: Mapping[str, Any] | None) -> list[StepRow]:
         entry = planned.get(name, {})
         expected = 0 if quiet else entry.get("work", entry.get("images"))
         row = _row(name, state, expected, ready.get(name, 0))
+        if over:
+            left = None if row.waiting is None else row.waiting + row.ready + row.running
+            row = replace(row, waiting=left, ready=0, running=0)
         segment = entry.get("segment", -1)
         row = replace(row, segment=segment if segment >= 0 else None)
         if not quiet or row.failed or row.blocked or row.lost or row.skipped:

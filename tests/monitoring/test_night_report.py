@@ -141,6 +141,20 @@ def test_a_killed_run_is_reported_as_far_as_it_came(moved: Path):
     assert "numpy 2" in Page(text).text  # the request says with what it was begun
 
 
+def test_products_of_a_killed_run_are_those_that_it_noted(moved: Path):
+    """Not those of a run that went on with it, wherever and with what times the night is seen."""
+    (moved / "summary.json").unlink()
+    noted = ["reduced/FIELD1_g_0001.fits", "stacks/FIELD1_g_0001_stack.fits", "reduced/gone.fits"]
+    lines: list[dict] = [{"marks": [[name, 1, 2, 3]]} for name in noted]
+    master = min((moved.parents[1] / "calibration").iterdir()).name
+    lines.append({"master": [f"calibration/{master}"]})
+    (moved / "memo.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    products = read_report(read_standing(moved)).products
+    assert {kind: len(paths) for kind, paths in products.items()} == {
+        "calibration": 1, "reduced": 1, "stacks": 1,
+    }  # fmt: skip
+
+
 def test_names_and_errors_are_never_markup(told: Path):
     """Frames, reasons and headers that hold scripts are shown as they are."""
     products = told.parent.parent / "reduced"

@@ -78,3 +78,13 @@ def test_images_that_were_done_before_were_through_the_steps_before_too() -> Non
     done = Record(("a", "b"), Status.SKIPPED, "flat", "done before")
     found = rows([RunStarted("r", 0.0, ("bias", "flat"), ("a", "b", "c")), RecordAdded(done, 1.0)])
     assert [(row.skipped, row.waiting) for row in found.values()] == [(2, 1), (2, 1), (0, None)]
+
+
+def test_what_was_under_way_when_a_run_was_killed_is_not_done(events: list[Event]) -> None:
+    """Nothing runs where the driver is gone."""
+    state = fold_all(events[:5])
+    assert sum(row.ready + row.running for row in step_rows(state, PLAN)) > 0
+    for row in step_rows(state, PLAN, over=True):
+        assert row.ready == row.running == 0
+        if row.expected is not None:
+            assert row.waiting == row.expected - row.succeeded - row.failed

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import quote
 
 from mirar_dask.errors import WriteError
+from mirar_dask.json_files import read_object
 from mirar_dask.monitoring import run_folder
 from mirar_dask.monitoring.night import RunFollower
 from mirar_dask.monitoring.night_report.masters import MasterLevel, master_levels
@@ -161,9 +161,14 @@ def _short(value: Any) -> Any:
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
+class _RequestForm(TypedDict, total=False):
+    """What is shown of a request, and must be what it seems."""
+
+    calibrations: list[str]
+    configurations: list[str]
+    parameters: dict[str, Any]
+    software: dict[str, Any]
+
+
 def _request(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_object(folder / REQUEST, _RequestForm) or {}

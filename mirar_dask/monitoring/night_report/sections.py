@@ -147,7 +147,8 @@ def products_part(content: Content, link: Linker) -> str:
 def provenance_part(content: Content) -> str:
     """Return with what the night was reduced: request, versions, steps, masters and frames."""
     standing, request, plan = content.standing, content.request, content.standing.plan or {}
-    software = (standing.summary or {}).get("software") or request.get("software") or {}
+    summary = standing.summary or {}
+    software = summary.get("software") or request.get("software") or {}
     facts = {
         "run": standing.run_id,
         "continues": request.get("continues"),
@@ -157,7 +158,7 @@ def provenance_part(content: Content) -> str:
         "products": standing.output,
         "run folder": standing.folder,
         "host": standing.host or None,
-        "cluster": (standing.summary or {}).get("cluster") or request.get("cluster"),
+        "cluster": summary.get("cluster") or request.get("cluster"),
         "configurations": ", ".join(map(str, request.get("configurations") or ())),
         "instrument": request.get("instrument"),
         "calibrations of": ", ".join(map(str, request.get("calibrations") or ())),
