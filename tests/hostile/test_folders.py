@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mirar_dask.cluster.places import Places
 from mirar_dask.cluster.probe import order_for
-from mirar_dask.io import list_frames
+from mirar_dask.pipelines.frames import frames_below
 
 
 def test_links_that_lead_back_are_followed_once(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_links_that_lead_back_are_followed_once(tmp_path: Path) -> None:
     other.mkdir()
     (other / "b.fits").touch()
     (tmp_path / "linked").symlink_to(other)
-    assert sorted(path.name for path in list_frames(tmp_path)) == ["a.fits", "b.fits"]
+    assert sorted(path.name for path in frames_below(tmp_path)) == ["a.fits", "b.fits"]
 
 
 def test_workers_are_never_told_to_read_a_pipe(tmp_path: Path) -> None:
