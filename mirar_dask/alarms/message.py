@@ -18,6 +18,8 @@ from mirar_dask.alarms.notice import Notice
 from mirar_dask.monitoring.console import plural
 from mirar_dask.monitoring.report import utc_now
 from mirar_dask.monitoring.run_folder import LOG
+from mirar_dask.monitoring.state import PLAN_STEP
+from mirar_dask.processors.base.outcome import Status
 
 REPORT = "report.html"
 """The night's report, in the run's folder."""
@@ -97,7 +99,7 @@ def _file(path: Path, subtype: str) -> Iterator[tuple[str, bytes, str]]:
 
 def _rows(notice: Notice) -> Iterator[tuple[str, str]]:
     document = notice.document
-    yield "state", notice.outcome
+    yield "state", notice.state
     if notice.why:
         yield "why", notice.why
     counts = {k: n for k, n in document["counts"].items() if n and k != "frames"}
@@ -129,7 +131,9 @@ def _listed(records: list[Mapping[str, Any]]) -> list[str]:
         more = f" and {len(frames) - FRAMES_SHOWN} more" if len(frames) > FRAMES_SHOWN else ""
         who = f"{names}{more}: " if names else ""
         short = reason if len(reason) <= REASON_SHOWN else f"{reason[:REASON_SHOWN]}..."
-        lines.append(_plain(f"{status} at {step}: {who}{short}"))
+        kind = "" if status == Status.CAVEATS else f"{status} "
+        where = "" if step == PLAN_STEP else f"at {step}: "
+        lines.append(_plain(f"{kind}{where}{who}{short}"))
     if len(ordered) > KINDS_SHOWN:
         lines.append(f"... and {plural(len(ordered) - KINDS_SHOWN, 'more reason')}")
     return lines

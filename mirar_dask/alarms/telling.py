@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mirar_dask.alarms.hook import INSIDE_VARIABLE, call
 from mirar_dask.alarms.notice import Notice, notice_of_error, notice_of_summary
 from mirar_dask.alarms.settings import AlarmSettings
+from mirar_dask.errors import ClusterError, UsageError
 from mirar_dask.monitoring.log_file import log_to
 from mirar_dask.monitoring.report import RunSummary
 from mirar_dask.monitoring.run_folder import LOG, folder_of
@@ -121,9 +122,22 @@ def telling_end(
         failed = error
         raise
     finally:
-        if settings.any and (notice := _notice(end, failed)) is not None:
+        notice = _notice(end, failed) if settings.any and not _driver_is_another(night) else None
+        if notice is not None:
             for trouble in tell(settings, notice):
                 complain(trouble)
+
+
+def _driver_is_another(night: NightSettings) -> bool:
+    """Whether another task of the same job is the driver of the run, and tells of it."""
+    try:
+        if night.resolve_cluster().spec.kind != "slurm-runner":
+            return False
+        from mirar_dask.cluster.runner import Place
+
+        return Place.here().rank != 0
+    except (ClusterError, UsageError):
+        return False  # that is what is told
 
 
 def _notice(end: End, error: BaseException | None) -> Notice | None:

@@ -338,3 +338,28 @@ def test_without_sbatch_nothing_is_submitted(
     said = shell("submit", *night, code=2)
     assert "there is no 'sbatch' here" in said.stderr
     assert shutil.which("sbatch") is None
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        IN_THE_JOB,
+        ["--cluster", "slurm-runner", "--workers", "1", "--memory", "600MB", "--interface", "lo"],
+    ],
+    ids=["local", "slurm-runner"],
+)
+def test_a_submitted_run_tells_of_its_end_once(
+    shell: Shell, slurm: Any, tmp_path: Path, where: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command that the submission named; the job's script holds no password."""
+    monkeypatch.setenv("IN_HASTE", "1")
+    monkeypatch.setenv("MIRAR_DASK_SMTP_PASSWORD", "M31-secret")
+    tell = tmp_path / "tell"
+    tell.write_text(f'#!/bin/sh\necho "$MIRAR_DASK_STATE $MIRAR_DASK_RUN_ID" >> {tmp_path}/told\n')
+    tell.chmod(0o755)
+    run = shell.submit(*where, "--on-end", str(tell))
+    shell.wait_for(run, "ended")
+    nothing_is_left(shell, slurm)
+    assert (tmp_path / "told").read_text() == f"ended {run}\n"
+    files = [path for path in shell.folder(run).rglob("*") if path.is_file()]
+    assert not [path for path in files if b"M31-secret" in path.read_bytes()]
