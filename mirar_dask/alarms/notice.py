@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirar_dask.atomic import replacing
 from mirar_dask.errors import WriteError
-from mirar_dask.exit_codes import exit_code_of
+from mirar_dask.exit_codes import Terminated, exit_code_of
 from mirar_dask.monitoring import run_folder
 from mirar_dask.monitoring.console import plural
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ENDING = "ending.json"
-"""The document of a run that did not come to its end, in the run's folder."""
 ENDED, INTERRUPTED, FAILED, REFUSED = "ended", "interrupted", "failed", "refused"
 """States: it came to its end; it was told to stop; an error ended it; it did not even begin."""
 
@@ -122,7 +120,7 @@ def notice_of_error(
         "exit_code": code,
         **(_unfinished(folder) if folder is not None else _unbegun(pipeline, night)),
     }
-    path = None if folder is None else _kept(document, folder / ENDING)
+    path = None if folder is None else _kept(document, folder / run_folder.ENDING)
     return Notice(state=state, exit_code=code, why=why, document=document, path=path)
 
 
@@ -145,6 +143,20 @@ def notice_of_progress(folder: Path, *, state: str, why: str) -> Notice:
     return Notice(state=state, exit_code=code, why=why, document=document, path=path)
 
 
+def keep_ending(error: BaseException, folder: Path) -> None:
+    """Write down what ended a run, for `status`; `notice_of_error` writes more.
+
+    Parameters
+    ----------
+    error : BaseException
+        What ended it.
+    folder : Path
+        The run's folder.
+    """
+    said = {"why": _sentence(error), "exit_code": int(exit_code_of(error))}
+    _kept(said, folder / run_folder.ENDING)
+
+
 def _kept(document: Mapping[str, Any], path: Path) -> Path | None:
     """Write the document down; on a disk that is full, people are told all the same."""
     try:
@@ -157,7 +169,9 @@ def _kept(document: Mapping[str, Any], path: Path) -> Path | None:
 
 
 def _sentence(error: BaseException) -> str:
-    text = "" if isinstance(error, KeyboardInterrupt) else str(error)
+    text = str(error)
+    if isinstance(error, KeyboardInterrupt):
+        text = f"ended by {error.args[0].name}" if isinstance(error, Terminated) else "Ctrl-C"
     parts = [text, *getattr(error, "__notes__", [])]
     said = "; ".join(" ".join(part.split()) for part in parts if part.strip())
     return said or type(error).__name__

@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirar_dask.alarms.hook import INSIDE_VARIABLE, call
-from mirar_dask.alarms.notice import Notice, notice_of_error, notice_of_summary
+from mirar_dask.alarms.notice import (
+    Notice,
+    keep_ending,
+    notice_of_error,
+    notice_of_summary,
+)
 from mirar_dask.alarms.settings import AlarmSettings
 from mirar_dask.errors import ClusterError, UsageError
 from mirar_dask.monitoring.log_file import log_to
@@ -122,9 +127,11 @@ def telling_end(
         failed = error
         raise
     finally:
-        notice = _notice(end, failed) if settings.any and not _driver_is_another(night) else None
-        if notice is not None:
-            for trouble in tell(settings, notice):
+        if not _driver_is_another(night):
+            if failed is not None and end.folder is not None and end.folder.is_dir():
+                keep_ending(failed, end.folder)
+            notice = _notice(end, failed) if settings.any else None
+            for trouble in tell(settings, notice) if notice is not None else ():
                 complain(trouble)
 
 

@@ -16,6 +16,7 @@ from mirar_dask.data.late import LATE_SECONDS
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.serial import SerialEngine
 from mirar_dask.engine.types import Engine
+from mirar_dask.errors import ClusterError, MirarDaskError
 from mirar_dask.life import sign_folder
 from mirar_dask.private import make_private
 
@@ -77,7 +78,15 @@ def connect(
         if proves:
             from mirar_dask.cluster.probe import proving
 
-            stack.enter_context(proving(client, proves))
+            try:
+                stack.enter_context(proving(client, proves))
+            except OSError as error:
+                if isinstance(error, MirarDaskError) or error.errno is not None:
+                    raise
+                raise ClusterError(
+                    f"the scheduler went away while its workers were looked at ({error}); start it "
+                    "again, and see why it ended"
+                ) from error
         if offer is not None and dashboard:
             _call(offer, client)
         # Files of one machine are never late.

@@ -91,6 +91,8 @@ def _check_package(client: Client, spec: ClusterSpec) -> None:
             f"the scheduler at '{spec.target}' cannot import mirar_dask ({error}); install it "
             "in the scheduler's environment, as in that of its workers"
         ) from error
+    except OSError as error:  # it has gone since
+        raise ClusterError(_why_not(spec.target, spec, error)) from error
 
 
 def _address_in(path: Path) -> str:

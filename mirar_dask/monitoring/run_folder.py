@@ -21,6 +21,8 @@ PLAN, JOURNAL, LOG, SUMMARY, CACHE = (
     "cache",
 )
 """What a run's folder holds; the cache is gone when the run ends."""
+ENDING = "ending.json"
+"""What is known of a run that did not come to its end, though it was no sudden one."""
 
 FileMark = tuple[int, int, int]
 """Inode, time of change and size: what tells that a file was written anew."""

@@ -186,6 +186,8 @@ def read_standing(
         sign=sign, job=job, told=told, begun=begun, over=over,
         alive=sign is not None and sign.alive(now), now=now,
     )  # fmt: skip
+    if state is State.INTERRUPTED and not why:
+        why = str((_read_json(folder / run_folder.ENDING) or {}).get("why", ""))
     plan = read_plan(folder)
     times = [sign.beat if sign else None, reading.state.updated]
     frames = reading.counts((plan or {}).get("frames", 0))

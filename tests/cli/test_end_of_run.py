@@ -78,7 +78,7 @@ def test_an_interrupted_run_is_told_of_with_what_it_did(
 ):
     """The document is made of the run's folder, and kept there."""
     monkeypatch.setenv("MIRAR_DASK_ON_END", kept.command)
-    with slow_run(night, tmp_path, "local") as process:
+    with slow_run(night, tmp_path, "serial") as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
     ((told, document),) = kept.calls()
@@ -126,3 +126,17 @@ def test_a_notebook_tells_of_its_runs_too(night: Path, tmp_path: Path, kept: Kep
     )
     ((told, _),) = kept.calls()
     assert told["RUN_ID"] == summary.run_id
+
+
+def test_status_says_what_ended_a_run_that_did_not_come_to_its_end(
+    command, night: Path, tmp_path: Path
+):
+    """Also where nobody was to be told."""
+
+    def press(event: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reduce_night(raw=night, out=tmp_path, cluster="serial", listeners=[press])
+    said = command("status", "last", "--out", tmp_path)
+    assert "interrupted: Ctrl-C" in said.out

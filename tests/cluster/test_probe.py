@@ -241,3 +241,24 @@ def test_nothing_is_left_of_workers_that_ended_while_they_looked(tmp_path: Path)
     (tmp_path / "journal.jsonl").touch()
     remove_tokens(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_goes_away_while_it_is_probed_is_one_sentence(
+    scheduler_without, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a traceback of what a connection consists of."""
+    from mirar_dask.cluster import probe
+
+    with scheduler_without("no_such_module", workers=1) as address:
+
+        def gone(client: Client, order: Order) -> list[object]:
+            raise OSError(f"Timed out trying to connect to {address}")  # as Dask says it
+
+        monkeypatch.setattr(probe, "probe", gone)
+        spec = ClusterSpec.parse(address)
+        with (
+            pytest.raises(ClusterError, match="went away while its workers were looked at"),
+            connect(spec, places=places),
+        ):
+            pass
