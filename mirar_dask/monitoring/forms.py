@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from mirar_dask.json_files import read_object
-from mirar_dask.monitoring.run_folder import PLAN, SUMMARY
+from mirar_dask.monitoring.run_folder import ENDING, PLAN, SUMMARY
 from mirar_dask.processors.base.outcome import Status
 
 
@@ -86,6 +86,12 @@ class PlanForm(TypedDict, total=False):
     masters: list[PlanMasterForm]
 
 
+class EndingForm(TypedDict):
+    """What is said of a run that did not come to its end."""
+
+    why: str
+
+
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """Return the summary in a run's folder; None if there is none that can be understood."""
     found = read_object(folder / SUMMARY, SummaryForm)
@@ -95,6 +101,12 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 def read_plan(folder: Path) -> dict[str, Any] | None:
     """Return the plan in a run's folder; None if there is none, or it is half there."""
     return read_object(folder / PLAN, PlanForm)
+
+
+def read_why(folder: Path) -> str:
+    """Return what ended a run that did not come to its end; empty if its folder does not say."""
+    found = read_object(folder / ENDING, EndingForm)
+    return "" if found is None else str(found["why"])
 
 
 def moment_of(text: str) -> datetime | None:

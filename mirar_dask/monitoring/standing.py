@@ -17,7 +17,7 @@ from typing import Any
 from mirar_dask.engine.events import Event, RecordAdded, RunStarted
 from mirar_dask.engine.journal import read_events
 from mirar_dask.monitoring import run_folder
-from mirar_dask.monitoring.forms import moment_of, read_plan, read_summary
+from mirar_dask.monitoring.forms import moment_of, read_plan, read_summary, read_why
 from mirar_dask.monitoring.heartbeat import Sign, read_sign
 from mirar_dask.monitoring.job_file import Job, read_job
 from mirar_dask.monitoring.state import FAILURES, RunState, fold
@@ -187,7 +187,7 @@ def read_standing(
         alive=sign is not None and sign.alive(now), now=now,
     )  # fmt: skip
     if state is State.INTERRUPTED and not why:
-        why = str((_read_json(folder / run_folder.ENDING) or {}).get("why", ""))
+        why = read_why(folder)
     plan = read_plan(folder)
     times = [sign.beat if sign else None, reading.state.updated]
     frames = reading.counts((plan or {}).get("frames", 0))
