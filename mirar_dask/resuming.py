@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,13 +19,13 @@ from mirar_dask.errors import UsageError
 from mirar_dask.json_files import has_form, read_object
 from mirar_dask.monitoring.report import versions
 from mirar_dask.monitoring.runs import REQUEST, run_folders
+from mirar_dask.redaction import redacted, without_secrets
 
 if TYPE_CHECKING:
     from mirar_dask.request import Request
 
 logger = logging.getLogger(__name__)
 
-_SECRET = re.compile("pass|secret|token|credential", re.IGNORECASE)
 _OF_CLUSTER = ("cluster", "workers", "memory", "cluster_settings", "cluster_config")
 
 
@@ -35,9 +34,10 @@ def save_request(request: Request, folder: Path) -> None:
     settings, spec = request.settings, request.cluster
     values = {part.name: getattr(settings, part.name) for part in fields(NightSettings)}
     options = {name: value for name, value in settings.cluster_settings.items() if value}
-    secret = {k for k in dict(options.get("options") or {}) if _SECRET.search(k)}
-    if secret:
-        options["options"] = {k: v for k, v in options["options"].items() if k not in secret}
+    on_end = settings.on_end
+    if on_end is not None and redacted(on_end) != on_end:
+        logger.warning("--on-end holds a secret and is not written down; give it again to resume")
+        on_end = None
     values |= {
         "pipeline": _name_of(settings.pipeline),
         "raw": request.folders.raw if settings.raw is not None else None,
@@ -46,7 +46,9 @@ def save_request(request: Request, folder: Path) -> None:
         "instrument": settings.instrument and settings.instrument.absolute(),
         "calibrations": [folder.absolute() for folder in settings.calibrations],
         "cluster": spec.name,
-        "cluster_settings": options,
+        "cluster_settings": without_secrets(options),
+        "parameters": without_secrets(settings.parameters),
+        "on_end": on_end,
         "cluster_config": settings.cluster_config and settings.cluster_config.absolute(),
         "continues": settings.resumes.name if settings.resumes else None,
         "raw_root": request.folders.roots.raw,

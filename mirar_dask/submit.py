@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirar_dask.config import check_output_folder
 from mirar_dask.errors import ClusterError, UsageError
+from mirar_dask.redaction import is_secret, redacted
 
 if TYPE_CHECKING:
     from mirar_dask.cluster.driver_job import DriverJob
@@ -112,7 +113,20 @@ def _submit(
 
 
 def script_text(words: Sequence[str], driver: DriverJob, output: str) -> str:
-    """Return the script of a job that carries a request out, for somebody else to submit."""
+    """Return the script of a job that carries a request out, for somebody else to submit.
+
+    Raises
+    ------
+    UsageError
+        If an option holds a secret, which many can read in a job's script.
+    """
+    for word in words:
+        if redacted(word) != word or (is_secret(word.partition("=")[0]) and "=" in word):
+            raise UsageError(
+                f"{word.partition('=')[0]}: this holds a secret, which would stand in the job's "
+                "script; name a file that only you can read (--cluster-config FILE), or an "
+                "environment variable"
+            )
     from mirar_dask.cluster.driver_job import driver_script, environment_of_driver
 
     return driver_script(

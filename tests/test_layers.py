@@ -25,6 +25,7 @@ RANKS = {
     "life": 0,
     "paths": 0,
     "preloaded": 0,
+    "redaction": 0,
     "private": 0,
     "registry": 0,
     "roots": 0,

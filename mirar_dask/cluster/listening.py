@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mirar_dask.cluster.spec import ClusterSpec
@@ -9,6 +10,8 @@ from mirar_dask.errors import UsageError
 
 if TYPE_CHECKING:
     from distributed.security import Security
+
+logger = logging.getLogger(__name__)
 
 
 def scheduler_options(spec: ClusterSpec, security: Security | None) -> dict[str, Any]:
@@ -24,6 +27,11 @@ def scheduler_options(spec: ClusterSpec, security: Security | None) -> dict[str,
     """
     from distributed.utils import get_ip, get_ip_interface
 
+    if security is None:
+        logger.warning(
+            "connections are not encrypted (--no-tls): whoever reaches this host's port can run "
+            "code as you; leave --no-tls out unless all who can are trusted"
+        )
     options: dict[str, Any] = {
         "dashboard_address": f"127.0.0.1:{spec.dashboard_port or 0}",
         "dashboard": False,

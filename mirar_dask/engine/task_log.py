@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TextIO
 
+from mirar_dask.errors import printable
 from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.redaction import redacted
 
 LINES = 200
 """Lines of one task at most, half of them its first and half its last."""
@@ -38,6 +40,10 @@ class _Format(logging.Formatter):
 _format = _Format("%(asctime)s %(levelname)s %(name)s: %(message)s").format
 
 
+def _text(record: logging.LogRecord) -> str:
+    return redacted(printable(_format(record)))
+
+
 class TaskLog:
     """The lines of one task; safe across threads."""
 
@@ -49,7 +55,7 @@ class TaskLog:
 
     def add(self, record: logging.LogRecord) -> None:
         """Keep a message."""
-        lines = [line for line in _format(record).splitlines() if line.strip()]
+        lines = [line for line in _text(record).splitlines() if line.strip()]
         with self._lock:
             for line in lines:
                 self._add(line if len(line) <= CHARACTERS // 4 else line[: CHARACTERS // 4] + "...")

@@ -15,6 +15,7 @@ from typing import Any
 
 from mirar_dask.errors.exceptions import BaseProcessorError, NoncriticalProcessingError
 from mirar_dask.errors.printable import printable
+from mirar_dask.redaction import redacted
 
 _MAX_MESSAGE = 4000  # characters; some libraries put a whole header or array into a message
 
@@ -124,7 +125,7 @@ def _message(error: BaseException) -> str:
         text = f"no key {error.args[0]!r}" if plain else str(error)
     except Exception as failure:
         return f"<the message could not be rendered: {type(failure).__name__}>"
-    text = printable(text)
+    text = redacted(printable(text))
     return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + " [...]"
 
 
@@ -140,7 +141,7 @@ def _render(error: BaseException, name: str, message: str) -> tuple[str, str]:
         whole = "".join(traceback.format_exception(error))
     except Exception:
         whole = last if last == headline else last + headline
-    return printable(last), printable(whole)
+    return redacted(printable(last)), redacted(printable(whole))
 
 
 def _bare_copy(error: BaseException) -> BaseException | None:

@@ -8,9 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mirar_dask.engine.events import Event, Listener, TaskFinished
+from mirar_dask.errors import printable
+from mirar_dask.redaction import redacted
 
 LOGGERS = ("mirar_dask", "py.warnings")
 """The package, and the warnings of libraries."""
+
+
+class _Formatter(logging.Formatter):
+    """Leaves out what must not be written down."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or lines, of a message."""
+        return redacted(printable(super().format(record)))
 
 
 @contextmanager
@@ -31,7 +41,7 @@ def log_to(path: Path, level: int = logging.INFO) -> Iterator[Listener]:
     """
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setLevel(level)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     package = logging.getLogger(LOGGERS[0])
     before = package.level
     if package.getEffectiveLevel() > level:
