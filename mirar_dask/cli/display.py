@@ -69,8 +69,8 @@ def logging_to(monitor: Any, verbosity: int, log_file: Path | None = None) -> It
             monitor.note(self.format(record))
 
     handler = ToMonitor((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
-    if not verbosity:
-        handler.addFilter(_concerns_workers)
+    if verbosity < 2:
+        handler.addFilter(_of_interest if verbosity else _concerns_workers)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     root, package = logging.getLogger(), logging.getLogger("mirar_dask")
     before = package.level
@@ -99,6 +99,11 @@ def _log_file(path: Path | None, verbosity: int, stack: ExitStack) -> Listener:
         raise UsageError(
             f"--log-file {path} cannot be written ({error.strerror}); choose another"
         ) from error
+
+
+def _of_interest(record: logging.LogRecord) -> bool:
+    """Tell whether a message is not one of those by which Dask tells of every connection."""
+    return record.levelno >= logging.WARNING or not record.name.startswith("distributed")
 
 
 def _concerns_workers(record: logging.LogRecord) -> bool:

@@ -41,7 +41,7 @@ from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin, register
-from mirar_dask.engine.sampling import Sampler, memory_of_workers, sample
+from mirar_dask.engine.sampling import Sampler, sample
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
 from mirar_dask.engine.types import RunResult, RunSettings
 from mirar_dask.engine.workers import Workers
@@ -304,7 +304,7 @@ class _Run:
     def _look(self) -> Sampled:
         """See what the run takes up."""
         roots = self.settings.roots or current_roots()
-        return sample(memory_of_workers(self.client), self.place.cache, roots.output)
+        return sample(self.workers.usage, self.place.cache, roots.output)
 
     # -- the cluster --------------------------------------------------------------------------
 

@@ -14,13 +14,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from mirar_dask.data.cache import CachePlace
 from mirar_dask.engine.events import Event, Sampled
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 logger = logging.getLogger(__name__)
 
@@ -58,23 +55,6 @@ def memory_here() -> Memory:
     import psutil
 
     return Memory(int(psutil.Process().memory_info().rss))
-
-
-def memory_of_workers(client: Client) -> Memory:
-    """Ask the scheduler what the workers use, by their last heartbeats."""
-    try:
-        found = client.run_on_scheduler(_add_up)
-    except ImportError:  # a scheduler that lacks this package
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        metrics = [(w.get("metrics") or {}, w.get("memory_limit") or 0) for w in workers]
-        return Memory.of((int(m.get("memory", 0)), int(limit)) for m, limit in metrics)
-    return Memory(*found)
-
-
-def _add_up(dask_scheduler: Any = None) -> tuple[int, float, int]:
-    """Add up the workers where they are known: the answer is the same size for any number."""
-    workers = dask_scheduler.workers.values()
-    return tuple(Memory.of((int(w.metrics.get("memory", 0)), w.memory_limit or 0) for w in workers))  # type: ignore[return-value]
 
 
 def sample(memory: Memory, cache: CachePlace, products: Path) -> Sampled:

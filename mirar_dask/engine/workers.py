@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Client
@@ -15,6 +15,7 @@ from mirar_dask.engine.elsewhere import Spot
 from mirar_dask.engine.events import Event, WorkersCounted
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.plugin import MEMORY
+from mirar_dask.engine.sampling import Memory
 from mirar_dask.engine.types import Task
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class _Known:
     """Largest amount of memory that a worker declares; None unless all declare one."""
     running: bool = False
     spots: tuple[Spot, ...] = ()
+    usage: Memory = field(default_factory=Memory)
 
     @classmethod
     def of(cls, found: dict[str, dict[str, Any]]) -> _Known:
@@ -67,6 +69,7 @@ class _Known:
         threads = [int(worker["nthreads"]) for worker in workers]
         shares = [n // max(1, t) for n, t in zip(limits, threads, strict=True) if n]
         declared = [worker["resources"].get(MEMORY) for worker in workers]
+        seen = [Seen.of(address, worker) for address, worker in found.items()]
         return cls(
             number=len(workers),
             threads=sum(threads),
@@ -74,7 +77,8 @@ class _Known:
             share=min(shares, default=0),
             declared=int(max(declared)) if declared and None not in declared else None,
             running=any(worker.get("status") == "running" for worker in workers),
-            spots=tuple(Seen.of(address, worker).spot for address, worker in found.items()),
+            spots=tuple(one.spot for one in seen),
+            usage=Memory.of((one.memory, one.limit) for one in seen),
         )
 
 
@@ -152,6 +156,11 @@ class Workers:
         if threads != self.announced:
             self.announced = threads
             announce(WorkersCounted(threads, time.time()))
+
+    @property
+    def usage(self) -> Memory:
+        """What all workers took when the scheduler was last asked; it is not asked for this."""
+        return self._known.usage
 
     @property
     def memory(self) -> int:

@@ -82,3 +82,14 @@ def test_a_log_file_that_cannot_be_written_is_refused_before_the_work(
     assert said.code == 2
     assert "--log-file" in said.err
     assert not (tmp_path / "imager").exists()
+
+
+def test_verbose_shows_messages_of_the_package_and_not_every_word_of_dask(
+    command, night: Path, tmp_path: Path
+):
+    """Said twice it shows those too."""
+    words = ["run", "imager", "--raw", night, "--out", tmp_path, "-c", "reduce"]
+    said = command(*words, "--cluster", "threads", "-v")
+    assert "INFO mirar_dask." in said.out
+    assert "INFO distributed" not in said.out
+    assert "INFO distributed" in command(*words, "--cluster", "threads", "-vv").out
