@@ -13,6 +13,10 @@ from mirar_dask.monitoring.night.view import NightView
 
 MOST = 500
 """Frames and tasks that one answer lists."""
+LOGGED = 40
+"""Tasks of a cell, the newest, whose times and logs are read."""
+LINES = 400
+"""Lines of log that a cell tells."""
 Line = Callable[[int], Mapping[str, Any]]
 """Reads the journal's line at a place."""
 
@@ -29,6 +33,8 @@ def cell_detail(view: NightView, row: int, step: int, line: Line) -> dict[str, A
     at, name = board.rows[_place(row)], board.steps[_place(step)].name
     cell = at.cells.get(step)
     tasks = [] if cell is None else [view.tasks[index] for index in cell.tasks]
+    newest = tasks[-LOGGED:]
+    lines = {task.place: line(task.offset) for task in newest if task.end is not None}
     under_way = {place for task in tasks if task.end is None and not task.lost
                  for place in task.frames}  # fmt: skip
     frames = [
@@ -46,8 +52,11 @@ def cell_detail(view: NightView, row: int, step: int, line: Line) -> dict[str, A
         # What went wrong is looked at first.
         "frames": sorted(frames, key=lambda one: one["status"] == "succeeded")[:MOST],
         "n_frames": len(frames),
-        "tasks": [_task(view, task) for task in tasks[-MOST:]],
+        "tasks": [
+            {**_task(view, task), **_in_step(lines.get(task.place), name)} for task in tasks[-MOST:]
+        ],
         "n_tasks": len(tasks),
+        "log": [str(text) for told in lines.values() for text in told.get("log") or ()][-LINES:],
         "failures": _failures(view, line, step=name, row=row),
         "caveats": _caveats(view, dict.fromkeys(at.frames), name),
     }
@@ -120,6 +129,14 @@ def frame_detail(view: NightView, name: str, line: Line) -> dict[str, Any]:
         "failures": _failures(view, line, frame=place),
         "caveats": _caveats(view, {place: None}),
     }
+
+
+def _in_step(told: Mapping[str, Any] | None, step: str) -> dict[str, float]:
+    """Return the seconds that a task spent in a step, if it tells."""
+    for name, seconds, _ in (told or {}).get("times") or ():
+        if name == step:
+            return {"in_step": float(seconds)}
+    return {}
 
 
 def _status(frame: Frame, step: int) -> str:

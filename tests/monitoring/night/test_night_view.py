@@ -178,7 +178,7 @@ def test_a_cell_opens_its_frames_tasks_and_failures(run: Run, events: list[Event
         "a.fits": "succeeded",
         "b.fits": "failed",
     }
-    assert [task["label"] for task in told["tasks"]] == ["bias+flat"]
+    assert [(task["label"], task["in_step"]) for task in told["tasks"]] == [("bias+flat", 0.6)]
     assert told["failures"][0]["frames"] == ["b.fits"]
     assert "b.fits" not in str(RunFollower(run([])).cell(1, 2))
 

@@ -66,6 +66,7 @@ def test_details_are_told_on_demand(site: Any):
     cell = site.ask(RUN, f"cell?row={bad[0]}&step={bad[1]}").json
     assert cell["failures"]
     assert cell["failures"][0]["reason"]
+    assert any("INFO mirar_dask" in line for line in cell["log"])
     task = site.ask(RUN, f"task?id={cell['tasks'][0]['id']}").json
     assert task["log"]
     assert task["times"]

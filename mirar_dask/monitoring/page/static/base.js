@@ -67,7 +67,8 @@
     "succeeded with caveats": "caveats", "set aside": "aside", "ended before": "left",
     unfinished: "waiting", done: "succeeded",
   };
-  mirar.kind = (status) => KIND_OF[status] || (status in mirar.SIGNS ? status : "waiting");
+  mirar.kind = (status) => (Object.hasOwn(KIND_OF, status) ? KIND_OF[status]
+    : Object.hasOwn(mirar.SIGNS, status) ? status : "waiting");
   mirar.mark = (kind, ...words) =>
     mirar.el("span", { class: `mark s-${kind}` },
       mirar.el("span", { class: "sign", "aria-hidden": "true" }, mirar.SIGNS[kind]),

@@ -7,6 +7,7 @@
 
   mirar.boardPart = function (open, options = {}) {
     let night = null, shown = [], columns = [], at = { row: 0, column: 0 }, first = -1, last = -1;
+    const drawn = new Map();
     const filter = el("input", { type: "search", id: "filter", placeholder: "name of a batch",
       autocomplete: "off", spellcheck: "false", oninput: () => refilter() });
     const which = el("select", { id: "which", onchange: () => refilter() },
@@ -64,13 +65,36 @@
       if (!anew && from >= first && to <= last) return;
       const focused = body.contains(document.activeElement);
       first = from; last = to;
-      const lines = [];
-      for (let n = from; n < to; n += 1) lines.push(line(n));
-      body.replaceChildren(...lines);
-      if (!body.querySelector('[tabindex="0"]')) {
-        body.querySelector("[data-step]")?.setAttribute("tabindex", "0");
+      const wanted = new Map();
+      for (let n = from; n < to; n += 1) wanted.set(n, key(n));
+      // What has not changed stays: whoever reads or selects it is not disturbed every second.
+      for (const [n, made] of drawn) {
+        if (wanted.get(n) === made.dataset.key) continue;
+        made.remove();
+        drawn.delete(n);
       }
+      for (const [n, text] of wanted) {
+        if (drawn.has(n)) continue;
+        const made = line(n);
+        made.dataset.key = text;
+        drawn.set(n, made);
+        let after = n + 1;
+        while (after < to && !drawn.get(after)?.isConnected) after += 1;
+        body.insertBefore(made, after < to ? drawn.get(after) : null);
+      }
+      // One cell is in the order of Tab: the one that was at last, else the first in sight.
+      const tabbed = target() || body.querySelector("[data-step]");
+      body.querySelectorAll('[tabindex="0"]').forEach((one) => { one.tabIndex = one === tabbed ? 0 : -1; });
+      if (tabbed) tabbed.tabIndex = 0;
       if (focused) target()?.focus({ preventScroll: true });
+    }
+    /* What a line shows, in short. */
+    function key(n) {
+      const row = shown[n];
+      return JSON.stringify([row, columns.map((column) => {
+        const cell = night.cell(row.place, column.place);
+        return cell && [night.status(cell), cell.done, cell.expected, cell.failed, cell.blocked, cell.lost, cell.running];
+      })]);
     }
     function line(n) {
       const row = shown[n];
@@ -163,6 +187,8 @@
             ...columns.map((column) => el("div", { role: "columnheader", class: "step", title: column.description || null },
               column.name)));
           grid.style.setProperty("--columns", columns.length);
+          drawn.clear();
+          body.replaceChildren();
         }
         scroller.hidden = !columns.length;
         if (night.changed.rows || night.changed.cells) refilter();

@@ -56,6 +56,7 @@
           frames(names, go, kind(status)), names.length <= 60)),
         told.n_frames > told.frames.length ? el("p", { class: "small" }, `${plural(told.n_frames, "frame")} in all`) : null,
         part(plural(told.n_tasks, "task"), tasks(told.tasks, go), true),
+        told.log && told.log.length ? part("log", code(told.log.join("\n")), false) : null,
       ]];
     }
     function task(told, go) {
@@ -113,7 +114,7 @@
         el("button", { type: "button", class: "link", onclick: () => go({ task: one.id }) },
           mark(kind(one.state === "done" ? "succeeded" : one.state), one.label)),
         el("span", { class: "small" }, ` ${one.state === "running" ? "since " + mirar.clock(one.start)
-          : seconds(one.seconds)}, ${plural(one.frames, "frame")}${one.worker ? `, ${one.worker}` : ""}`
+          : seconds(one.seconds)}${one.in_step === undefined ? "" : ` (${seconds(one.in_step)} in this step)`}, ${plural(one.frames, "frame")}${one.worker ? `, ${one.worker}` : ""}`
           + `${one.attempt ? `, attempt ${one.attempt + 1}` : ""}`))),
         list.length > 100 ? el("li", { class: "small" }, `and ${list.length - 100} more`) : null);
     }
