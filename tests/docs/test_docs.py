@@ -13,6 +13,8 @@ import pytest
 import mirar_dask
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.pipelines.instrument import read_instrument
+from mirar_dask.processors.base_processor import BaseProcessor
+from mirar_dask.registry import pipelines
 from mirar_dask.testing import simulate_night
 from mirar_dask.testing.images import make_image
 
@@ -37,6 +39,13 @@ def test_examples_in_docstrings_are_true(path: Path):
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     result = doctest.testmod(importlib.import_module(".".join(parts)))
     assert result.attempted and not result.failed
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page defines is known no more when its test is over."""
+    monkeypatch.setattr(pipelines, "_classes", dict(pipelines._classes))
+    monkeypatch.setattr(BaseProcessor, "subclasses", dict(BaseProcessor.subclasses))
 
 
 def run(code: list[str]) -> dict[str, object]:
@@ -115,8 +124,8 @@ def help_texts() -> str:
 
 
 def test_the_instrument_file_of_the_guide_is_valid(tmp_path: Path):
-    """Nobody should copy something that is refused."""
-    for number, text in enumerate(blocks("own_camera.md", "toml")):
+    """Nobody should copy something that is refused; nor from the README."""
+    for number, text in enumerate(blocks("own_camera.md", "toml") + blocks("../README.md", "toml")):
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
         read_instrument(path)
