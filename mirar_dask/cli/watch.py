@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,8 @@ def watch(
     display = Display(verbosity, quiet, log_file)
     while True:
         request, watched = _follow(settings, how, display, run_id)
+        # The time of the final reduction begins here, and not hours ago with the process.
+        click.get_current_context().obj = time.perf_counter()
         final = new_run_id(utc_now())
         code = reduce(final_settings(settings, watched), display, json_path=json_path, run_id=final)
         folder = folder_of(request.folders.output, final)

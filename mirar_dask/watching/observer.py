@@ -67,12 +67,14 @@ class Observer:
         self.folder, self.sightings, self.interval = folder, sightings, interval
         self.news: queue.SimpleQueue[list[News]] = queue.SimpleQueue()
         """What each look has brought: who sees a frame sees the calibrations beside it."""
+        self.means: Means
         self.means, self.why = choose_means(folder, means)
         self.looked = threading.Event()
         """Set once the folder was looked at for the first time."""
         self._ended = threading.Event()
         self._hints = _Hints()
         self._thorough = 0.0
+        self._failed: BaseException | None = None
 
     def __enter__(self) -> Observer:
         self._thread = threading.Thread(target=self._run, name="watching", daemon=True)
@@ -98,6 +100,8 @@ class Observer:
             Seconds to wait for the first.
         """
         found: list[News] = []
+        if self._failed is not None:
+            raise self._failed
         try:
             found += self.news.get(timeout=patience) if patience else self.news.get_nowait()
             while True:
@@ -106,13 +110,18 @@ class Observer:
             return found
 
     def _run(self) -> None:
-        with _events(self.means == "events", self._hints) as follow:
-            while not self._ended.is_set():
-                follow(self.folder)
-                self._look()
-                self.looked.set()
-                self._hints.wake.wait(self._patience())
-                self._ended.wait(PAUSE)
+        try:
+            with _events(self.means == "events", self._hints) as follow:
+                while not self._ended.is_set():
+                    if not follow(self.folder):
+                        self.means = "polling"
+                    self._look()
+                    self.looked.set()
+                    self._hints.wake.wait(self._patience())
+                    self._ended.wait(PAUSE)
+        except BaseException as error:  # raised in the thread that asks for news
+            self._failed = error
+            self.looked.set()
 
     def _patience(self) -> float:
         if self.sightings.growing:
@@ -239,9 +248,9 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> st
 
 @contextmanager
 def _events(wanted: bool, hints: _Hints) -> Iterator[Any]:
-    """Give a function that lets a folder tell of its changes, once it is there."""
+    """Give a function that lets a folder tell of its changes, once it is there, if that can be."""
     if not wanted:
-        yield lambda folder: None
+        yield lambda folder: True
         return
     from watchdog.events import (
         FileClosedEvent,
@@ -269,22 +278,23 @@ def _events(wanted: bool, hints: _Hints) -> Iterator[Any]:
     followed: int | None = None
     watch: Any = None
 
-    def follow(folder: Path) -> None:
+    def follow(folder: Path) -> bool:
         nonlocal followed, watch
         try:
             here = folder.stat().st_ino
         except OSError:
-            return
+            return True  # it may still come
         if here == followed:
-            return
+            return True
         try:
             if watch is not None:  # the folder was made anew
                 watchdog.unschedule(watch)
             watch = watchdog.schedule(handler, str(folder), event_filter=kinds)
         except OSError as error:  # no more watches are allowed to this user
             logger.warning("no events of %s (%s); it is looked at instead", folder, error)
-            watch = None
+            return False
         followed = here
+        return True
 
     watchdog.start()
     try:

@@ -13,13 +13,14 @@ from typing import Any
 
 from mirar_dask.engine.memo import MEMO
 from mirar_dask.engine.types import Mark
+from mirar_dask.monitoring.chain import continued_run
 from mirar_dask.monitoring.run_folder import PLAN, RUNS, SUMMARY
 from mirar_dask.monitoring.runs import run_folders
 from mirar_dask.watching.ledger import LEDGER
 
 
 def superseded(night: Path, final: Path) -> list[Path]:
-    """Return the files that the runs which watched a night made, and that are no products of it.
+    """Return the files that watching a night has made, and that are no products of it.
 
     Parameters
     ----------
@@ -30,8 +31,10 @@ def superseded(night: Path, final: Path) -> list[Path]:
     """
     kept = {mark.path for mark in _marks(final / MEMO, night)} | _products(final)
     masters = _masters(final)
-    watched = [folder for folder in run_folders(night) if (folder / LEDGER).is_file()]
-    found = {mark.path: mark for folder in watched[::-1] for mark in _marks(folder / MEMO, night)}
+    folders = run_folders(night)
+    watched = {folder.name for folder in folders if (folder / LEDGER).is_file()}
+    ours = [f for f in folders[::-1] if f.name in watched or continued_run(f) in watched]
+    found = {mark.path: mark for folder in ours for mark in _marks(folder / MEMO, night)}
     return sorted(
         path
         for path, mark in found.items()

@@ -34,16 +34,13 @@ def state(night: Path, run: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("means", ["events", "polling"])
-def test_a_night_that_was_watched_has_the_products_of_the_batch_run(
-    frames: Path, tmp_path: Path, means: str
-):
+def test_a_night_that_was_watched_has_the_products_of_the_batch_run(frames: Path, tmp_path: Path):
     """Frames are reduced as they come, sets of dithers stacked; the whole night in the end."""
     raw, out = tmp_path / "n1", tmp_path / "out"
     order = of(frames, "bias", "dark", "flat", "FIELD1_g", "FIELD1_r")
     said: list[str] = []
     with playing(lambda: copy(order, raw, pieces=2)):
-        watched = watch_night(settings(raw, out), replace(QUICK, observe=means), say=said.append)
+        watched = watch_night(settings(raw, out), replace(QUICK, observe="events"), say=said.append)
     night = out / "imager" / "n1"
     assert differences(night, batch(raw, tmp_path / "batch")) == []
     assert watched.final.exit_code == 0
@@ -57,7 +54,7 @@ def test_a_night_that_was_watched_has_the_products_of_the_batch_run(
     assert found["latency"]["number"] == SCIENCE
     assert 0 < found["latency"]["median"] <= found["latency"]["worst"] < 60
     assert found["frames"] == {"calibration": CALIBRATIONS, "reduced": SCIENCE}
-    assert said[0].startswith(f"watching {raw} by {means}")
+    assert said[0].startswith(f"watching {raw} by events")
     shown = dict(watch_facts(found))
     assert shown["night"] == "9 calibration, 8 reduced; sets of dithers: 4 stacked"
     assert shown["latency"].startswith("median ")
@@ -90,7 +87,7 @@ def test_frames_are_calibrated_with_other_nights_until_their_own_frames_are_ther
 
     with playing(play):
         asked = settings(raw, out, calibrations=(archive.parent,), **CALIBRATED)
-        watched = watch_night(asked, QUICK)
+        watched = watch_night(asked, replace(QUICK, observe="polling"))
     assert differences(out / "imager" / "n1", batch(raw, tmp_path / "batch", **REDUCE)) == []
     assert first[0] != saved.read_bytes()
     assert any(path.parent.name == "calibration" for path in watched.removed)
@@ -167,20 +164,37 @@ def test_what_is_no_frame_fails_by_name_and_the_night_goes_on(frames: Path, tmp_
     assert again.failures == ()
 
 
-def test_a_frame_that_is_replaced_is_reduced_again(frames: Path, tmp_path: Path):
-    """And the night ends as if it had never been another one."""
+def test_a_frame_that_is_replaced_is_reduced_again_and_one_that_goes_is_forgotten(
+    frames: Path, tmp_path: Path
+):
+    """The night ends as if they had never been there."""
     raw, out = tmp_path / "n1", tmp_path / "out"
-    copy(of(frames, "bias", "FIELD1_g_0001", "FIELD1_g_0002"), raw)
+    copy(of(frames, "bias", "FIELD1_g_0001", "FIELD1_g_0002", "FIELD1_g_0004"), raw)
     replaced: list[str] = []
 
     def say(text: str) -> None:
         if "reduced" in text and not replaced:
             replaced.append(text)
             shutil.copyfile(frames / "FIELD1_g_0003.fits", raw / "FIELD1_g_0001.fits")
+            (raw / "FIELD1_g_0002.fits").unlink()
 
-    watch_night(settings(raw, out, **CALIBRATED), QUICK, say=say)
+    watched = watch_night(settings(raw, out, **CALIBRATED), QUICK, say=say)
     assert replaced
+    assert [path.name for path in watched.removed] == ["FIELD1_g_0002.fits"]
     assert differences(out / "imager/n1", batch(raw, tmp_path / "batch", **REDUCE)) == []
+
+
+@pytest.mark.slow
+def test_a_night_whose_final_reduction_came_too_early_is_watched_on(frames: Path, tmp_path: Path):
+    """What the first one has made of fewer frames does not stay."""
+    raw, out = tmp_path / "n1", tmp_path / "out"
+    copy(of(frames, "bias_0001", "bias_0002", "FIELD1_g"), raw)
+    first = watch_night(settings(raw, out), QUICK)
+    assert first.final.products
+    copy(of(frames, "bias_0003", "FIELD1_r_0001"), raw)
+    second = watch_night(settings(raw, out), QUICK)
+    assert differences(out / "imager/n1", batch(raw, tmp_path / "batch")) == []
+    assert [path.name[:5] for path in second.removed] == ["bias_"]
 
 
 MINE = '''
