@@ -11,7 +11,16 @@ from mirar_dask.errors import InvalidFitsError
 BLOCK = 2880
 CARD = 80
 _BITPIX = (8, 16, 32, 64, -32, -64)
-_STRUCTURAL = (b"SIMPLE", b"XTENSION", b"BITPIX", b"PCOUNT", b"GCOUNT", b"GROUPS", b"ZIMAGE")
+_STRUCTURAL = (
+    b"SIMPLE",
+    b"XTENSION",
+    b"TFIELDS",
+    b"BITPIX",
+    b"PCOUNT",
+    b"GCOUNT",
+    b"GROUPS",
+    b"ZIMAGE",
+)
 _SCALING = (b"BSCALE", b"BZERO", b"BLANK", b"ZBITPIX", b"INHERIT")
 
 

@@ -28,7 +28,18 @@ _VALUE = re.compile(
     rb" *(?:'(?:[^']|'')*'|[TF]|%b|\( *%b *, *%b *\))? *(?:/.*)?" % (_NUMBER, _NUMBER, _NUMBER)
 )
 _HIERARCH = re.compile(rb"HIERARCH(?: [A-Z0-9_-]+)+ *= ")
-_OF_THE_FILE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "PCOUNT", "GCOUNT", "GROUPS")
+# TFIELDS is of tables; astropy counts as far as it says whenever it copies a header.
+_OF_THE_FILE = (
+    "BSCALE",
+    "BZERO",
+    "BLANK",
+    "CHECKSUM",
+    "DATASUM",
+    "PCOUNT",
+    "GCOUNT",
+    "GROUPS",
+    "TFIELDS",
+)
 _SIMPLE = b"SIMPLE  =                    T / conforms to FITS standard".ljust(CARD)
 _STRUCTURE = frozenset({*_OF_THE_FILE, "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "END"})
 _OF_ITS_FILE = frozenset(key.encode() for key in _STRUCTURE - {"EXTEND", "END"})
@@ -42,7 +53,7 @@ def is_plain_card(card: bytes, before: bytes = b"&'") -> bool:
     it, which a CONTINUE continues.
     """
     if card[:8] in _COMMENTARY:
-        return card[:8] != b"CONTINUE" or b"&'" in before
+        return card[:8] != b"CONTINUE" or _continues(card, before)
     hierarch = _HIERARCH.match(card)
     start = hierarch.end() if hierarch else 10
     keyword = hierarch or _KEYWORD.fullmatch(card, 0, start)
@@ -64,9 +75,13 @@ def parse_header(raw: bytes) -> fits.Header:
     return header
 
 
+def _continues(card: bytes, before: bytes) -> bool:
+    return b"&'" in before and _CONTINUED.match(card) is not None
+
+
 def _tidied(card: bytes, before: bytes) -> bytes:
     """Mend what misleads astropy about where a card and its value begin."""
-    if card.startswith(b"CONTINUE") and (b"&'" not in before or not _CONTINUED.match(card)):
+    if card.startswith(b"CONTINUE") and not _continues(card, before):
         return b"COMMENT " + card[8:]
     if card[:8] in _COMMENTARY:
         return card

@@ -164,6 +164,8 @@ class FitsFile:
             hdu_blocks = -(-hdu.data_bytes // BLOCK)
             if hdu.kind == "compressed":
                 _ = hdu.shape  # which may be none
+            if not 0 <= (fields := hdu.integer("TFIELDS", 0)) <= 999:  # astropy would count them
+                raise InvalidFitsError(f"its header says TFIELDS={fields}; FITS knows 0 to 999")
         except InvalidFitsError as error:
             if str(error).startswith(str(self.path)):
                 raise

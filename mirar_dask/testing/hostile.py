@@ -201,7 +201,7 @@ NAXIS1  =                   16
 NAXIS2  =                    1
 PCOUNT  = {pcount}
 GCOUNT  =                    1
-TFIELDS =                    1
+TFIELDS = {fields}
 ZIMAGE  =                    T
 ZCMPTYPE= '{codec}'
 ZBITPIX =                   16
@@ -215,9 +215,11 @@ TFORM1  = '1QB(1)'
 """
 
 
-def _tiles(pcount: object = 2000, codec: str = "RICE_1", side: object = 64) -> Plant:
+def _tiles(
+    pcount: object = 2000, codec: str = "RICE_1", side: object = 64, fields: object = 1
+) -> Plant:
     primary = join([b"SIMPLE  =                    T", b"BITPIX  = 8", b"NAXIS   = 0"], b"")
-    lines = _TABLE.format(pcount=pcount, codec=codec, side=side).strip().splitlines()
+    lines = _TABLE.format(pcount=pcount, codec=codec, side=side, fields=fields).strip().splitlines()
 
     def plant(model: Path, path: Path) -> None:
         own = [card for card in split(model)[0] if not card.startswith(_STRUCTURE)]
@@ -284,6 +286,7 @@ HOSTILE_HEADERS: Mapping[str, Plant] = {
     "BIASSEC_huge": _quoted("BIASSEC", b"[1:99999999999,-5:1e9]"),
     "TRIMSEC_backwards": _quoted("TRIMSEC", b"[64:1,0:0]"),
     "CALSTEPS_long": _says(CALSTEPS=b"'" + b"x," * 20_000 + b"'"),
+    "TFIELDS_huge": _says(TFIELDS=b"9" * 60),
     "PRODKEY_forged": _quoted("PRODKEY", b"../../0000"),
 }
 """Frames with whole pixels whose headers are odd: key and kind -> how it is written."""
@@ -334,6 +337,7 @@ HOSTILE_FILES: Mapping[str, Plant] = {
     "tiles_pcount_negative": _tiles(pcount=-5),
     "tiles_pcount_huge": _tiles(pcount=10**15),
     "tiles_zero": _tiles(side=0),
+    "tiles_of_many_fields": _tiles(fields="9" * 60),
     "directory": lambda model, path: path.mkdir(),
     "pipe": lambda model, path: os.mkfifo(path),
     "socket": _socket,

@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hypothesis import strategies as st
+
+SECONDS = 30
+"""No reader takes so long, on a loaded machine either."""
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Raise in what takes too long: a test alone would only learn of it in the end."""
+
+    def give_up(number: int, frame: object) -> None:
+        raise AssertionError(f"it was not done after {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    left = signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(left)
+        signal.signal(signal.SIGALRM, before)
+
 
 ODD_TEXTS = st.sampled_from(
     [

@@ -15,7 +15,7 @@ from mirar_dask.errors import ImageNotFoundError, InvalidFitsError
 from mirar_dask.io import open_fits, open_lazy, read_header
 from mirar_dask.io.headers import parse_header
 
-from .junk import EDITS, damaged
+from .junk import EDITS, damaged, limited
 
 KEYWORDS = st.sampled_from(
     [
@@ -91,6 +91,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @given(st.lists(CARDS, max_size=8))
 @example([b"X" * 80])
+@example([b"\0" * 7 + b"!" + b"\0" * 72] * 2)
+@example([b"OBJECT    'rest&' /".ljust(80)])
+@example([b"COMMENT ='x'".ljust(80), b"GAIN    =  1.0E999".ljust(80)])
+@example([b"OBJECT  = 'a&'".ljust(80), b"CONTINUE= (1,2)".ljust(80)])
+@example([b"OBJECT  = 'a&'".ljust(80), b"CONTINUE= '".ljust(80)])
 def test_any_cards_make_a_header_that_can_be_written(cards: list[bytes]) -> None:
     """What cannot be understood stays text; written and read again, the values are the same."""
     header = parse_header(b"".join(cards))
@@ -106,7 +111,8 @@ def try_to_read(path: Path) -> None:
         lambda: read_header(path),
     ):
         try:
-            found = read()
+            with limited():
+                found = read()
         except (InvalidFitsError, ImageNotFoundError) as error:
             assert str(path) in str(error) or "path" in str(error)
             assert "\n" not in str(error)
@@ -166,11 +172,12 @@ CHANGES = st.lists(
 
 
 @pytest.mark.parametrize("kind", ["plain", "tiles", "extension"])
-@given(
-    changes=st.lists(
-        st.tuples(st.sampled_from(STRUCTURE), st.sampled_from(ODD)), min_size=1, max_size=4
-    )
-)
+@given(changes=CHANGES)
+@example(changes=[("TFIELDS", "9" * 60)])  # astropy counted so far
+@example(changes=[("ZTILE1", "9" * 60)])
+@example(changes=[("ZNAXIS", "-1")])
+@example(changes=[("ZBLANK", "1")])
+@example(changes=[("BZERO", "9" * 60)])
 def test_a_header_that_lies_is_an_error_or_an_image(
     kind: str,
     files: Files,
