@@ -21,7 +21,7 @@ from mirar_dask.paths import (
     RAW_IMG_KEY,
     STACKED_COMPONENT_IMAGES_KEY,
 )
-from mirar_dask.pipelines.frames import frames_below
+from mirar_dask.pipelines.frames import frames_below, note_folder
 from mirar_dask.processors.header_words import CALIBRATIONS, from_mjd, parse_number
 from mirar_dask.processors.utils.header_normalise import GROUP_KEY, MJD_KEY, HeaderNormaliser
 
@@ -118,12 +118,15 @@ def scan_archive(
     seen = {path.resolve() for path in exclude}
     found: list[Held] = []
     unreadable: list[str] = []
-    for path in (path for folder in folders for path in frames_below(Path(folder))):
+    places = [(path, Path(folder)) for folder in folders for path in frames_below(Path(folder))]
+    for path, folder in places:
         if (resolved := path.resolve()) in seen:
             continue
         seen.add(resolved)
         try:
-            for image in load(path):
+            images = load(path)
+            note_folder(images, path, folder)
+            for image in images:
                 frame = held(normaliser.apply_to_image(image), path)
                 untouched = not _was_processed(image)
                 if frame.kind in CALIBRATIONS and (frame.master or untouched):

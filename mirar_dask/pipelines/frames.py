@@ -7,7 +7,7 @@ headers are read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mirar_dask.data import Image
@@ -110,6 +110,14 @@ def frames_below(folder: Path, *, products: bool = True) -> Iterator[Path]:
                 yield Path(place) / name
 
 
+def note_folder(images: Iterable[Image], path: Path, above: Path) -> None:
+    """Write into headers in which folder, seen from one above, the file of the images lies."""
+    if path.parent != above and path.is_relative_to(above):
+        inside = header_text(path.parent.relative_to(above))
+        for image in images:
+            put_texts(image.header, {FOLDER_KEY: inside})
+
+
 class FrameLoader(ImageLoader):
     """Load the raw frames of a night, whatever their keywords; extensions become images.
 
@@ -169,9 +177,5 @@ class FrameLoader(ImageLoader):
     def load_one(self, path: Path) -> list[Image]:
         """Open the image, or images, of one file."""
         images = open_frame(Path(path))
-        folder = self.input_folder()
-        if path.parent != folder and path.is_relative_to(folder):
-            inside = header_text(path.parent.relative_to(folder))
-            for image in images:
-                put_texts(image.header, {FOLDER_KEY: inside})
+        note_folder(images, Path(path), self.input_folder())
         return images

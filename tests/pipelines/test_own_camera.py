@@ -122,3 +122,20 @@ def test_a_night_of_a_foreign_camera_is_reduced_to_its_truth(night, n_science, t
         assert (header["FILTER"], header["TARGET"], header["GAIN"]) == ("R", "M 13", 1.5)
         assert header["EXPTIME"] in (30.0, 40.0)
         assert header["DATE-OBS"].startswith("2026-03-14T")
+
+
+def test_calibrations_of_other_nights_are_told_by_their_folders_too(tmp_path: Path):
+    """A night of science frames alone, and an archive that is sorted into folders."""
+    raw, archive = tmp_path / "n1", tmp_path / "archive"
+    (tmp_path / "camera.toml").write_text(folders(archive))
+    raw.mkdir()
+    (archive / "LIGHTS").rename(raw / "LIGHTS")
+    summary = reduce_night(
+        raw=raw, out=tmp_path / "out", instrument=tmp_path / "camera.toml", cluster="serial",
+        configuration="reduce", calibrations=[archive],
+    )  # fmt: skip
+    assert not summary.failures
+    products = list((tmp_path / "out" / "imager" / "n1" / "reduced").glob("*.fit*"))
+    assert len(products) == 3
+    for path in products:
+        np.testing.assert_allclose(fits.getdata(path), SKY, rtol=1e-5)
