@@ -107,6 +107,13 @@ def test_a_night_is_on_the_page_of_a_scheduler_that_was_there(
         assert figures(found, "written_bytes", kind=kind) == n
 
 
+def test_the_figures_stay_when_the_dashboard_is_made(engine: DaskEngine):
+    """Which happens when somebody first opens it."""
+    with urlopen(engine.client.dashboard_link) as answer:
+        assert b"bokeh" in answer.read().lower()
+    assert "dask_scheduler_workers" in scrape(engine)
+
+
 def test_runs_that_follow_one_another_add_up(engine: DaskEngine, night: Path, tmp_path: Path):
     """Counters go on when a run is over, and do not grow with the number of runs."""
     address = engine.client.scheduler.address
