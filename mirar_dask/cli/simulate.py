@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,17 @@ def _names(ctx: click.Context, option: click.Parameter, value: str) -> tuple[str
 )
 @click.option("--date", default="2026-03-14", metavar="DATE", help="The evening's date.")
 @click.option("--bad-files", is_flag=True, help="Plant broken files among the good ones.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    metavar="X",
+    help="Write each frame when it is taken, in a night that passes X times as fast (pauses of "
+    "hours are cut short): something to watch.",
+)
 @click.option("--seed", type=_COUNT, default=1, help="The same seed gives the same night.")
 @verbosity_option
-def simulate(folder: Path, verbosity: int, **night: Any) -> None:
+def simulate(folder: Path, speed: float | None, verbosity: int, **night: Any) -> None:
     """Write a simulated night of raw CCD frames into DIR.
 
     What the frames should show after the reduction is kept in a folder beside DIR.
@@ -62,7 +71,13 @@ def simulate(folder: Path, verbosity: int, **night: Any) -> None:
             "not mix"
         )
     try:
-        truth = simulate_night(folder, **night)
+        if speed is None:
+            truth = simulate_night(folder, **night)
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                truth = simulate_night(scratch, **night, truth=truth_folder(folder))
+                click.echo(f"{len(truth.frames) + len(truth.broken)} frames come into {folder}")
+                _play(Path(scratch), folder, speed)
     except ValueError as error:
         raise UsageError(str(error)) from error
     except OSError as error:
@@ -72,3 +87,14 @@ def simulate(folder: Path, verbosity: int, **night: Any) -> None:
     click.echo(f"{len(truth.frames) + len(truth.broken)} frames in {folder}")
     click.echo(f"their truth in {truth_folder(folder)}")
     click.echo(f"reduce them:  mirar-dask run imager --raw {folder} --out OUTPUT_FOLDER")
+
+
+LONGEST_GAP = 5.0
+"""Seconds that a pause takes at most in a night that is played."""
+
+
+def _play(frames: Path, folder: Path, speed: float) -> None:
+    """Let the frames come as a camera takes them."""
+    from mirar_dask.processors.utils.simulate_realtime import play_night
+
+    play_night(sorted(frames.iterdir()), folder, speed=speed, longest_gap=LONGEST_GAP, pieces=4)

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mirar_dask.data import ImageBatch
-from mirar_dask.errors import UsageError
+from mirar_dask.errors import ProcessorError
 from mirar_dask.io import read_header
 from mirar_dask.paths import EXPTIME_KEY, TIME_KEY, get_output_dir
 from mirar_dask.processors.base_processor import BaseImageProcessor
@@ -39,7 +39,8 @@ def play_night(
         Where they are written, under their own names; a file that is there is replaced.
     speed : float, optional
         Play the night so many times as fast as it was: each frame comes when its exposure had
-        ended (DATE-OBS and EXPTIME). By default they come in the order given, without a pause.
+        ended (DATE-OBS and EXPTIME), those that do not tell before all others. By default they
+        come in the order given, without a pause.
     longest_gap : float, optional
         Seconds, as played, that a pause takes at most.
     pieces : int
@@ -52,23 +53,24 @@ def play_night(
         for path in frames:
             _write(path, folder / path.name, pieces, sleep)
         return
-    ends = sorted((_end_of(path), path) for path in frames)
-    for place, (end, path) in enumerate(ends):
-        gap = (end - ends[place - 1][0]) / speed if place else 0.0
+    ends = {path: _end_of(path) for path in frames}
+    before: float | None = None
+    for path in sorted(ends, key=lambda path: (ends[path] or 0.0, path)):
+        end = ends[path]
+        gap = 0.0 if end is None or before is None else (end - before) / speed
         sleep(gap if longest_gap is None else min(gap, longest_gap))
         _write(path, folder / path.name, pieces, sleep)
+        before = end
 
 
-def _end_of(path: Path) -> float:
-    """Seconds since the epoch at which the exposure of a frame had ended."""
-    header = read_header(path)
+def _end_of(path: Path) -> float | None:
+    """Seconds since the epoch at which an exposure had ended; None if the file does not tell."""
     try:
+        header = read_header(path)
         began = datetime.fromisoformat(str(header[TIME_KEY])).timestamp()
-    except (KeyError, ValueError) as error:
-        raise UsageError(
-            f"{path} does not tell when it was taken ({TIME_KEY}); play the night without a speed"
-        ) from error
-    return began + float(header.get(EXPTIME_KEY) or 0.0)
+        return began + float(header.get(EXPTIME_KEY) or 0.0)
+    except (KeyError, ValueError, OSError, ProcessorError):
+        return None
 
 
 def _write(source: Path, target: Path, pieces: int, sleep: Callable[[float], None]) -> None:

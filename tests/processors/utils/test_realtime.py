@@ -163,8 +163,10 @@ def test_a_night_is_played_at_the_times_of_its_frames(tmp_path: Path):
     times = {"b.fits": "2026-01-01T20:02:00", "a.fits": "2026-01-01T20:00:00"}
     times["c.fits"] = "2026-01-02T05:00:00"
     frames = [frame(source, n, **{"DATE-OBS": t, "EXPTIME": 60.0}) for n, t in times.items()]
+    (source / "broken.fits").write_bytes(b"SIMPLE")
+    frames.append(source / "broken.fits")
     waited: list[float] = []
     play_night(frames, tmp_path / "n1", speed=60, longest_gap=5, sleep=waited.append)
-    assert waited == [0.0, 2.0, 5]
+    assert waited == [0.0, 0.0, 2.0, 5]
     written = sorted((tmp_path / "n1").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    assert [path.name for path in written] == ["a.fits", "b.fits", "c.fits"]
+    assert [path.name for path in written] == ["broken.fits", "a.fits", "b.fits", "c.fits"]
