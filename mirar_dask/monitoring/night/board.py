@@ -90,10 +90,7 @@ class Board:
         if batch not in self.row_places:
             self.add_row(Row(batch, "batch", late=True))
         place = self.row_places[batch]
-        row = self.rows[place]
-        if row.late:
-            row.steps |= mask
-            row.changed = self.rev
+        self.widen(place, bits(mask))
         for frame in frames:
             rows = self.frames[frame].rows
             if place not in rows:
@@ -101,6 +98,13 @@ class Board:
             if self.rows[rows[-1]].kind == "other":
                 self._leave_others(frame)
         return place
+
+    def widen(self, row: int, steps: Iterable[int]) -> None:
+        """Note that a task takes frames of a row through steps, where the plan did not know."""
+        at = self.rows[row] if row >= 0 else None
+        if at is not None and at.late:
+            at.steps |= sum(1 << step for step in set(steps) if not at.steps >> step & 1)
+            at.changed = self.rev
 
     def mask(self, label: str) -> int:
         """Return the steps that a task's label names, a bit each."""

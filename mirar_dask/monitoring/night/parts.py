@@ -89,6 +89,8 @@ class Row:
     """``batch``, ``master`` if it ends in one, or ``other``."""
     steps: int = 0
     """Steps that its frames are to pass, a bit each."""
+    ends: bool = False
+    """Whether nothing is done to its frames after those."""
     late: bool = False
     """Whether the plan did not know of it: its steps are those of the tasks seen so far."""
     frames: dict[int, None] = field(default_factory=dict)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from mirar_dask.monitoring.night.board import FAILURES
@@ -115,16 +113,12 @@ def frame_counts(view: NightView) -> Mapping[str, int]:
         return {name: n for name, n in view.counts.items() if n}
     board = view.board
     shown = sum(1 << place for place, step in enumerate(board.steps) if step.on_board)
-    ways = [row.steps & shown for row in board.rows]
-    return dict(
-        Counter(
-            _became(frame, reduce(or_, (ways[row] for row in frame.rows))) for frame in board.frames
-        )
-    )
+    ways = [row.steps & shown if row.ends else 0 for row in board.rows]
+    return dict(Counter(_became(frame, ways[frame.rows[-1]]) for frame in board.frames))
 
 
 def _became(frame: Frame, way: int) -> str:
-    """Say what became of a frame so far: it has succeeded when it has passed its batch's way."""
+    """Say what became of a frame so far; at the end of its last batch it has succeeded."""
     if frame.status is not None:
         return frame.status.value
     if not way or way & ~frame.passed:

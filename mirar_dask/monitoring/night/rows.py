@@ -27,6 +27,7 @@ def planned_rows(plan: Mapping[str, Any], steps: Mapping[str, int]) -> list[tupl
             continue
         row, frames = found.setdefault(name, (Row(name, "batch"), {}))
         frames.update(dict.fromkeys(members))
+        row.ends = batch.get("before") == "end"
         for step in _names(batch.get("steps")):
             row.steps |= 1 << steps[step] if step in steps else 0
     for master in _dicts(plan.get("masters")):

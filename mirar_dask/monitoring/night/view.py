@@ -160,9 +160,11 @@ class NightView:
         worker.label, worker.last = task.label, time
         board, label = self.board, self.labels[task.label]
         passes = self._passes(label)
+        times = [(board.step_at(str(name)), spent, n) for name, spent, n in line["times"]]
+        if passes:
+            board.widen(task.row, [place for place, _, _ in times])
         mask = 0
-        for name, spent, n in line["times"]:
-            place = board.step_at(str(name))
+        for place, spent, n in times:
             step = board.steps[place]
             step.seconds, step.rev = step.seconds + finite(spent), self.rev
             if passes:

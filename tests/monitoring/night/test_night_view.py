@@ -20,6 +20,7 @@ PLAN_OF_THREE: dict[str, Any] = {
         {"name": "load", "form": "source", "segment": -1, "images": 3},
         {"name": "bias", "form": "gather", "segment": 0, "images": 3, "processor": "Bias"},
         {"name": "flat", "form": "gather", "segment": 0, "images": 3, "processor": "Flat"},
+        {"name": "save", "form": "image", "segment": 0, "images": 3, "processor": "Saver"},
     ],
     "masters": [],
     "batches": [
@@ -77,8 +78,7 @@ def test_cells_count_frames_by_what_became_of_them(run: Run, events: list[Event]
 
 def test_a_step_behind_a_failure_expects_one_frame_less(run: Run, events: list[Event]):
     """The board does not wait for a frame that is gone."""
-    steps = [*PLAN_OF_THREE["steps"], {"name": "save", "form": "image", "images": 3}]
-    cells = cells_of(RunFollower(run(events, {**PLAN_OF_THREE, "steps": steps})).changes())
+    cells = cells_of(RunFollower(run(events)).changes())
     assert cells["M13 r", "save"]["expected"] == 1
 
 
@@ -248,10 +248,14 @@ def test_a_batch_that_is_known_late_is_counted_where_its_tasks_are(run: Run, eve
     names = ("a.fits", "b.fits")
     more: list[Event] = [
         TaskSubmitted("flat", 60, 0, names, 103.0, batch="late"),
-        TaskFinished("flat", 60, 0, names, "w1", 0.5, (("flat", 0.5, 2),), 104.0, batch="late"),
-    ]
+        TaskFinished(
+            "flat", 60, 0, names, "w1", 0.5, (("flat", 0.5, 2), ("save", 0.1, 2)), 104.0,
+            batch="late",
+        ),
+    ]  # fmt: skip
     cells = cells_of(RunFollower(run([*events[:3], *more], plan)).changes())
     assert cells["late", "flat"]["done"] == 2
+    assert cells["late", "save"]["done"] == 2  # which the name of the task does not tell
     assert cells["M13 r", "bias"]["expected"] == 2
     assert ("M13 r", "flat") not in cells
 
@@ -294,6 +298,20 @@ def test_frames_add_up(run: Run, events: list[Event]):
         run([event])
         head = follower.changes()["head"]
         assert sum(head["counts"].values()) == head["frames"] == 3
+
+
+def test_a_frame_has_succeeded_when_its_batch_is_at_its_end(run: Run, events: list[Event]):
+    """While the run goes on: not before the last step, nor where more is to come."""
+    done = TaskFinished(
+        "bias+flat+save", 80, 0, ("c.fits",), "w1", 1.0,
+        (("bias", 0.2, 1), ("flat", 0.3, 1), ("save", 0.1, 1)), 103.0,
+    )  # fmt: skip
+    for before, expected in (("end", 1), ("regroup", 0)):
+        batches = [{**batch, "before": before} for batch in PLAN_OF_THREE["batches"]]
+        folder = run([*events[:3], done], {**PLAN_OF_THREE, "batches": batches})
+        counts = RunFollower(folder).changes()["head"]["counts"]
+        assert counts.get("succeeded", 0) == expected
+        (folder / JOURNAL).unlink()
 
 
 def test_all_of_a_night_is_json(run: Run, events: list[Event]):
