@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirar_dask.atomic import replacing
 from mirar_dask.monitoring.console import plural
+from mirar_dask.monitoring.run_folder import REPORT
 from mirar_dask.monitoring.state import FAILURES, PLAN_STEP
 from mirar_dask.processors.base.outcome import Record, Status
 
@@ -207,6 +208,9 @@ def summary_report(
         ("look at", str(summary.output)),
         ("log, plan", str(summary.run_folder)),
     ]
+    report = summary.run_folder / REPORT
+    if report.exists():
+        rows.append(("report", str(report)))
     for name, value in rows:
         table.add_row(name, Text(value))
     return [*parts, table]

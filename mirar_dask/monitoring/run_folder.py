@@ -13,11 +13,12 @@ from mirar_dask.monitoring.job_file import JOB
 
 RUNS = "runs"
 """Folder, inside the night's output folder, of the runs' own folders."""
-PLAN, JOURNAL, LOG, SUMMARY, CACHE = (
+PLAN, JOURNAL, LOG, SUMMARY, REPORT, CACHE = (
     "plan.json",
     "journal.jsonl",
     "log.txt",
     "summary.json",
+    "report.html",
     "cache",
 )
 """What a run's folder holds; the cache is gone when the run ends."""

@@ -16,13 +16,14 @@ from astropy.io import fits
 
 from mirar_dask.engine.events import Event, RecordAdded, RunStarted
 from mirar_dask.engine.journal import Journal
-from mirar_dask.monitoring.night_report import REPORT, report_html, write_report
+from mirar_dask.monitoring.night_report import report_html, write_report
 from mirar_dask.monitoring.night_report.content import collect, script_data
 from mirar_dask.monitoring.night_report.ending import leave_report
 from mirar_dask.monitoring.night_report.masters import master_levels
 from mirar_dask.monitoring.night_report.pictures import worst_and_newest
 from mirar_dask.monitoring.outcome_report import read_report
 from mirar_dask.monitoring.quality.columns import NAMES
+from mirar_dask.monitoring.run_folder import REPORT
 from mirar_dask.monitoring.standing import State, read_standing
 from mirar_dask.processors.base.outcome import Record, Status
 
@@ -101,6 +102,9 @@ def test_the_report_asks_for_nothing_and_its_links_lead_to_files(moved: Path, tm
         policy = next(one for one in page.all("meta") if "http-equiv" in one)
         assert "default-src 'none'" in str(policy["content"])
         links = [unquote(str(one["href"])) for one in page.all("a")]
+        places = {one.get("id") for _, one in page.found}
+        assert {link[1:] for link in links if link.startswith("#")} <= places
+        links = [link for link in links if not link.startswith("#")]
         assert len(links) > 20
         missing = [link for link in links if not (place.parent / link).exists()]
         assert missing == [] and not any(link.startswith("/") for link in links)

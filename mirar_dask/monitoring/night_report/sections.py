@@ -20,6 +20,8 @@ from mirar_dask.processors.base.outcome import Record
 MOST_OF_A_KIND = 400
 """Failures of one kind that are listed."""
 MOST_TRACEBACKS = 300
+OPEN = 12
+"""Lines of a kind that are shown without a click."""
 MOST_NAMES = 40
 """Frames that are named where a list of them stands in a line."""
 MOST_PRODUCTS = 500
@@ -40,22 +42,38 @@ def failures_part(content: Content) -> str:
     groups = content.outcome.by_kind()
     if not groups:
         return ""
-    left = MOST_TRACEBACKS
-    parts = []
+    left, parts = MOST_TRACEBACKS, []
     for kind, found in groups.items():
-        lines = []
-        for failure in found[:MOST_OF_A_KIND]:
+        silent = [failure for failure in found if not failure.traceback]
+        lines = _alike(silent)
+        for failure in [failure for failure in found if failure.traceback][:MOST_OF_A_KIND]:
             lines.append(_failure(failure, with_traceback=left > 0))
-            left -= bool(failure.traceback)
-        if len(found) > MOST_OF_A_KIND:
-            lines.append(f"<li>and {len(found) - MOST_OF_A_KIND} more</li>")
-        parts.append(f'<h3>{escape(kind)} ({len(found)})</h3><ul class="plain">')
-        parts += [*lines, "</ul>"]
+            left -= 1
+        if len(found) - len(silent) > MOST_OF_A_KIND:
+            lines.append(f"<li>and {len(found) - len(silent) - MOST_OF_A_KIND} more</li>")
+        opened = " open" if len(lines) <= OPEN else ""
+        parts.append(
+            f"<details{opened}><summary><b>{escape(kind)} ({len(found)})</b></summary>"
+            f'<ul class="plain">{"".join(lines)}</ul></details>'
+        )
     note = ""
     if left < 0:
         note = f"Beyond {MOST_TRACEBACKS} tracebacks: <code>mirar-dask report --tracebacks</code>"
     number = len(content.outcome.failures)
     return card("failures", f"Failures, {number}", "".join(parts), note=note)
+
+
+def _alike(failures: Iterable[Failure]) -> list[str]:
+    """Return a line for each reason that failures without a traceback have, with all frames."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for failure in failures:
+        record = failure.record
+        found.setdefault((record.step, record.reason), []).extend(record.names)
+    return [
+        f"<li>at {escape(step)}: {escape(reason)} <b>({plural(len(names), 'frame')})</b>"
+        f'<p class="names-of">{escape(" ".join(names))}</p></li>'
+        for (step, reason), names in found.items()
+    ]
 
 
 def _failure(failure: Failure, *, with_traceback: bool) -> str:

@@ -24,11 +24,10 @@ from mirar_dask.monitoring.night_report.sections import (
     provenance_part,
 )
 from mirar_dask.monitoring.page.assets import night_page
+from mirar_dask.monitoring.run_folder import REPORT
 from mirar_dask.monitoring.standing import Standing
 from mirar_dask.monitoring.status_view import frames_line
 
-REPORT = "report.html"
-"""The report, in the run's own folder."""
 PARTS = ("head", "flow", "board", "timeline")
 """What is drawn as on the page of a night that goes on; figures of memory too, if there are any."""
 
@@ -78,21 +77,24 @@ def report_html(content: Content, place: Path) -> str:
         Folder in which it will stand.
     """
     link = Linker(content.standing.output, place)
-    after = [
-        failures_part(content),
-        caveats_part(content),
-        _measured("quality", "Quality", "plots"),
-        _measured("levels", "Masters, this night and others", "levels"),
-        pictures_part(content, link),
-        card("measurements", "Measurements", '<div id="table"></div>', note=_files(content, link)),
-        products_part(content, link),
-        provenance_part(content),
-    ]
+    parts = {
+        "failures": failures_part(content),
+        "caveats": caveats_part(content),
+        "quality": _measured("quality", "Quality", "plots"),
+        "masters": _measured("masters", "Masters, this night and others", "levels"),
+        "pictures": pictures_part(content, link),
+        "measurements": card(
+            "measurements", "Measurements", '<div id="table"></div>', note=_files(content, link)
+        ),
+        "products": products_part(content, link),
+        "provenance": provenance_part(content),
+    }
+    jumps = "".join(f'<a href="#{name}">{name}</a>' for name, part in parts.items() if part)
     return night_page(
         script_data(content, place),
         title=f"{content.standing.night}, run {content.standing.run_id}",
-        before=_noscript(content),
-        after="".join(after),
+        before=f'<nav class="jumps" aria-label="sections">{jumps}</nav>{_noscript(content)}',
+        after="".join(parts.values()),
         parts=[*PARTS, *(["resources"] if content.night["samples"] else [])],
         more_style=_static("report.css"),
         more_script=_static("report.js"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mirar_dask.atomic import replacing
 from mirar_dask.monitoring.quality.columns import COLUMNS
@@ -40,7 +41,13 @@ def as_json(rows: Sequence[Row]) -> str:
     columns = [
         {"name": column.name, "unit": column.unit, "description": column.doc} for column in COLUMNS
     ]
-    return json.dumps({"format": FORMAT, "columns": columns, "rows": list(rows)}, indent=0) + "\n"
+    head = f'{{"format": {FORMAT},\n"columns": [\n{_lines(columns)}],\n"rows": [\n'
+    return f"{head}{_lines(rows)}]}}\n"
+
+
+def _lines(values: Sequence[Any]) -> str:
+    """Return a line for each value: json's own indentation is ten times slower."""
+    return ",\n".join(json.dumps(value, allow_nan=False) for value in values)
 
 
 def as_tsv(rows: Sequence[Row]) -> str:

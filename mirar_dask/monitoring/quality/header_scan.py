@@ -49,7 +49,10 @@ def scan_header(path: Path, keys: Collection[str]) -> dict[str, Value]:
         hdus = list(islice(file.hdus(), 1))
         if hdus[0].kind == "empty":
             hdus = list(islice(file.hdus(), 2))[::-1]
-    return {**_values(hdus[-1], keys), **_values(hdus[0], keys)}
+    found: dict[str, Value] = {}
+    for hdu in reversed(hdus):
+        found.update(_values(hdu, keys))
+    return found
 
 
 def _values(hdu: Hdu, keys: Collection[str]) -> Mapping[str, Value]:

@@ -194,7 +194,7 @@ function plot(title, unit, spots, groups, axis) {
   const heads = shown.map((column) => el("th", { scope: "col", class: column.text ? null : "number" },
     el("button", { type: "button", title: column.doc + (column.unit ? ` [${column.unit}]` : ""), onclick: () => sort(column.name) }, column.name.replaceAll("_", " "))));
   const button = (word, move) => el("button", { type: "button", onclick: () => { page += move; show(); } }, word);
-  const back = button("earlier", -1), on = button("later", 1);
+  const back = button("previous", -1), on = button("next", 1);
 
   function sort(name) {
     down = by === name ? !down : false;
