@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REFRESHES = 4
 """Times a second that the panel is drawn."""
-OTHER_LINES = 8
+OTHER_LINES = 9
 """Lines of the panel beside steps and failures: frame, heading, bar, figures, addresses."""
 FAILURES = 4
 """Failures that are shown at most."""
@@ -134,7 +134,7 @@ def panel(
     from rich.panel import Panel
 
     rows = figures.shown_rows(state, plan)
-    room = max(1, min(len(state.failures), FAILURES, height - OTHER_LINES - 4))
+    room = max(1, min(len(state.failures), FAILURES, height - OTHER_LINES - 3))
     failures = state.failures[-room:]
     parts: list[RenderableType] = []
     if rows:
@@ -176,10 +176,8 @@ def _bar(state: RunState, rows: Sequence[StepRow], width: int) -> RenderableType
     share = figures.share_done(state, rows)
     if share is None:
         return _line("")
-    told = [f"{share:.0%}"] + (
-        [left] if not state.ended and (left := figures.left_text(rows)) else []
-    )
-    text = _line(" · ".join(told))
+    left = "" if state.ended else figures.left_text(rows)
+    text = _line(" · ".join(part for part in (f"{share:.0%}", left) if part))
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=max(5, width - 1 - len(text.plain)))
     grid.add_column(no_wrap=True)
@@ -226,7 +224,7 @@ def _cells(row: StepRow) -> dict[str, tuple[str, str]]:
         "failed": (str(failed or "."), "red" if failed else ""),
         "blocked": (str(row.blocked or "."), "red" if row.blocked else ""),
         "a frame": (brief(each) if each is not None else ".", ""),
-        "left": (duration(left) if left else ".", ""),
+        "left": (duration(left) if left is not None and left >= 0.5 else ".", ""),
     }
 
 
