@@ -116,6 +116,7 @@ def print_plan(found: Plan, console: Console, *, title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from mirar_dask.engine.plan_views import alike
     from mirar_dask.monitoring.console import failure_line, plural
 
     console.print(Text(f"{title}: {plural(found.frames, 'frame')}", style="bold"))
@@ -129,7 +130,7 @@ def print_plan(found: Plan, console: Console, *, title: str) -> None:
     console.print(steps)
     if found.masters:
         console.print(_masters_table(found))
-    for record in found.missing:
+    for record in alike(found.missing):
         console.print(Text(f"missing: {failure_line(record)}", style="red"))
     for sentence in found.caveats:
         console.print(Text(f"caveat: {sentence}", style="yellow"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mirar_dask.engine.plan import Plan, PlannedStep
+    from mirar_dask.processors.base.outcome import Record
 
 _WIDTH, _HEIGHT, _GAP, _MARGIN = 300, 46, 26, 24
 _MASTER_WIDTH = 250
@@ -38,7 +40,9 @@ def to_text(plan: Plan) -> str:
     lines = _columns([head, *plan.rows()], right=(4, 5, 6))
     if masters:
         lines += _columns([("master for", "made of", "used by", "file"), *masters], right=(1, 2))
-    missing = [f"{', '.join(r.names) or r.step}: {r.reason}" for r in plan.missing]
+    missing = [
+        f"{short_list(r.names) or 'all'} at {r.step}: {r.reason}" for r in alike(plan.missing)
+    ]
     for word, sentences in (
         ("missing", missing),
         ("caveat", plan.caveats),
@@ -49,6 +53,30 @@ def to_text(plan: Plan) -> str:
     if plan.memory:
         lines.append(f"largest task: {plan.largest}, about {plan.memory / 1e6:.0f} MB of memory")
     return "\n".join(lines)
+
+
+def alike(records: Iterable[Record]) -> list[Record]:
+    """Return one record for those that say the same of different frames.
+
+    A night of a camera that nobody knows has the same fault in every frame; told a frame a line, it
+    would push the plan off the screen.
+    """
+    merged: dict[tuple[object, ...], Record] = {}
+    for record in records:
+        reason = record.reason
+        for name in record.names[:1]:
+            reason = reason.replace(f"{name}: ", "")
+        key = (record.status, record.step, reason)
+        known = merged.get(key)
+        names = (*known.names, *record.names) if known else record.names
+        merged[key] = replace(known or record, names=names, reason=reason)
+    return list(merged.values())
+
+
+def short_list(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many others there are."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}" if names else ""
 
 
 def _columns(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:

@@ -167,6 +167,7 @@ def describe_assumed(
         "TARGET": "the target is named after the file",
         "DATE-OBS": "the time of observation stays unknown",
     }
+    tables = {"GAIN": "[detector] gain", "DATE-OBS": "[header] DATE-OBS"}
     by_field: dict[str, list[str]] = {}
     for name, fields in assumed:
         for field in filter(None, fields.split(",")):
@@ -175,5 +176,6 @@ def describe_assumed(
         f"{field} is not in the headers of {_count(names)}"
         f"{', or not understood' if field == 'DATE-OBS' else ''} ({_few(names)}; tried "
         f"{', '.join(tried.get(field, (field,)))}): {instead.get(field, 'a default is used')}"
+        f"; an instrument file can say it: {tables.get(field, f'[header] or [defaults] {field}')}"
         for field, names in by_field.items()
     ]

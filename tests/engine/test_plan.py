@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.engine import SerialEngine, Status
 from mirar_dask.engine.plan import Plan, plan
 from mirar_dask.errors import NothingToDoError
+from mirar_dask.processors.base.outcome import Record
 from mirar_dask.processors.base_processor import BaseProcessor
 from mirar_dask.processors.bias import BiasCalibrator
 from mirar_dask.processors.flat import FlatCalibrator
@@ -143,6 +145,19 @@ def test_unreadable_frames_are_named(raw: Path, tmp_path: Path) -> None:
     found = _plan([ImageLoader(), Doubles()], folder, tmp_path)
     assert [r.names for r in found.missing] == [("broken.fits",)]
     assert found.frames == 4
+
+
+def test_what_is_wrong_with_many_frames_is_printed_once(planned: Plan) -> None:
+    """With the first of them and their number; JSON has each."""
+    bad = [
+        Record((name,), Status.FAILED, "header", f"NoWordError: {name}: TYP = 'Licht' is not known")
+        for name in ("a.fits", "b.fits", "c.fits")
+    ]
+    other = Record(("d.fits",), Status.FAILED, "header", "NoWordError: d.fits: TYP = 'x'")
+    told = str(replace(planned, missing=[*bad, other]))
+    assert "missing: a.fits and 2 more at header: NoWordError: TYP = 'Licht' is not known" in told
+    assert "missing: d.fits at header: NoWordError: TYP = 'x'" in told
+    assert "b.fits" not in told
 
 
 def test_an_empty_folder_is_nothing_to_do(tmp_path: Path) -> None:

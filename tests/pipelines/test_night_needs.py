@@ -160,6 +160,8 @@ def test_fields_that_were_filled_in_are_told_once_for_the_night():
     gain, band = describe_assumed(assumed, {"GAIN": ["EGAIN", "GAIN"]})
     assert gain == (
         "GAIN is not in the headers of 5 frames (x_0.fits, x_1.fits, x_2.fits and 2 more; tried "
-        "EGAIN, GAIN): 1 electron per ADU is assumed"
+        "EGAIN, GAIN): 1 electron per ADU is assumed; an instrument file can say it: "
+        "[detector] gain"
     )
     assert band.startswith("FILTER is not in the headers of 4 frames")
+    assert band.endswith("an instrument file can say it: [header] or [defaults] FILTER")
