@@ -157,11 +157,12 @@ def run_request(
             expect(planned)
         save_request(request, folder)
         clear_debris(folders.output, run_id)
+        run_folder.remove_half_written(folders.output)
         earlier = earlier_memos(folders.output, settings.resumes) if settings.skip_existing else []
         memo = stack.enter_context(Memo(folders.output, folder / MEMO, run_id, earlier))
         told = [*_remove_altered(memo), *_replaced(request, before)]
         progress.records += told
-        stack.callback(_clear_after_losses, account, folders.output, started)
+        stack.callback(_clear_after_losses, account, folders.output)
         say("starting workers" if spec.kind == "local" else "connecting")
         cache = cache_folder(settings.cache, run_id, folder / run_folder.CACHE)
         if cache is None:
@@ -241,12 +242,12 @@ def _leave_report(request: Request, summary: RunSummary) -> None:
         leave_report(summary.run_folder, flowchart, summary.seconds)
 
 
-def _clear_after_losses(account: Account, output: Path, started: datetime) -> None:
+def _clear_after_losses(account: Account, output: Path) -> None:
     """Remove what workers that died had half written."""
     from mirar_dask.monitoring import run_folder
 
     if account.lost:
-        run_folder.remove_half_written(output, started)
+        run_folder.remove_half_written(output)
 
 
 def _run_configurations(

@@ -67,6 +67,7 @@ MADE_OF_DASK = {
     "cluster/probe.py",
     "cluster/queues.py",
     "cluster/reach.py",
+    "cluster/reviver.py",
     "cluster/ssh.py",
     "engine/deaths.py",
     "engine/driver.py",

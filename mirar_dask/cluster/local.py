@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
@@ -15,7 +17,9 @@ from mirar_dask.cluster.environment import SETTINGS
 from mirar_dask.cluster.layout import Layout, local_layout
 from mirar_dask.cluster.options import check_options
 from mirar_dask.cluster.spec import ClusterSpec
+from mirar_dask.data.cache import TEMPORARY
 from mirar_dask.forkserver import start_method
+from mirar_dask.life import sign_folder
 from mirar_dask.paths import MAX_N_CPU_VARIABLE, get_max_n_cpu
 
 if TYPE_CHECKING:
@@ -69,6 +73,7 @@ def start_local(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder:
 
     from mirar_dask.cluster.certificates import certificates_for, security_at
     from mirar_dask.cluster.dashboard import offer_dashboard
+    from mirar_dask.cluster.reviver import Reviver
     from mirar_dask.engine.plugin import MEMORY
 
     layout = machine_layout(spec)
@@ -91,7 +96,7 @@ def start_local(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder:
         "scheduler_kwargs": {"dashboard": False},
         "host": "127.0.0.1",
         "protocol": "tls://" if spec.encrypted else "tcp://",
-        "local_directory": spec.local_directory,
+        "local_directory": spec.local_directory or _scratch(stack),
         "resources": {MEMORY: layout.memory * (layout.workers if in_threads else 1)},
         # What happens to workers is told by the run; Dask would print its own account beside it.
         "silence_logs": logging.CRITICAL,
@@ -103,9 +108,24 @@ def start_local(spec: ClusterSpec, stack: ExitStack, *, dashboard: bool, folder:
     with _answering_interrupts_alone():
         cluster = LocalCluster(**arguments)
     stack.callback(_close, cluster)
+    if not in_threads:
+        reviver = Reviver(cluster)
+        reviver.start()
+        stack.callback(reviver.stop)
     if dashboard:
         offer_dashboard(cluster.scheduler)
     return stack.enter_context(Client(cluster))
+
+
+def _scratch(stack: ExitStack) -> str:
+    """Make a private folder for Dask's own files, gone in the end.
+
+    In its common one Dask leaves locks of workers that died while they started.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    sign_folder(folder)
+    return str(folder)
 
 
 def _close(cluster: LocalCluster) -> None:

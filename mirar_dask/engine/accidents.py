@@ -64,7 +64,12 @@ class Accidents:
             alone = losses.was_alone(landed)
             self.retries.lost(flight, death, flow.divide(task), for_sure=alone)
         else:
-            flow.lose(task, self.retries.why_given_up(task, death))
+            reason = self.retries.why_given_up(task, death)
+            at_fault = death.worker and task.repeatable and not death.out_of_memory
+            if at_fault and (trials := flow.inquire(task, reason)):
+                self.retries.try_singly(trials, death)
+            else:
+                flow.lose(task, reason)
 
     def take_trouble(self, flow: Flow, flight: Flight, trouble: Trouble) -> bool:
         """Act on a volume that could not be written to; False if the frames are to blame."""

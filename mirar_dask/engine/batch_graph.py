@@ -7,7 +7,7 @@ came back. `Flow` asks it and makes tasks of its answers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -272,6 +272,23 @@ class BatchGraph:
         self._release_inputs(state)
         self._look_again()
 
+    def leave_out(self, state: ContextState, left_out: Mapping[int, str]) -> None:
+        """Have a context made anew without some images, which end here: why, by their positions."""
+        step = self.steps[state.plan.step].step_name
+        for position, reason in left_out.items():
+            names = tuple(self.batch.members[position].names)
+            self.records.append(Record(names, Status.LOST, step, reason))
+            self.ledger.drop(state.inputs.pop(position).files)
+            if position not in self.finished:
+                self._waiting.discard(position)
+                self.failed_after[position] = self.done_links[position]
+                self._finish(position)
+        for band in state.bands.values():
+            self.ledger.drop(files_of(band))
+        state.bands.clear()
+        state.tries += 1
+        state.n_bands, state.asked = 0, False
+
     def leaf_order(self, leaf: Leaf) -> Order:
         """Place of a batch that leaves."""
         return self.order.then(*[self._rank_of(split) for split in leaf.splits])
@@ -342,7 +359,8 @@ class BatchGraph:
             return True
         if len(state.inputs) < wanted:
             names = tuple(n for image in state.inputs.values() for n in image.names)
-            why = f"master made of {found} of {wanted} frames: the others failed before"
+            others = "failed before" if not state.tries else "failed, or are quarantined"
+            why = f"master made of {found} of {wanted} frames: the others {others}"
             self.records.append(Record(names, Status.CAVEATS, step.step_name, why))
         return False
 

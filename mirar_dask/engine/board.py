@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import count
@@ -37,6 +37,8 @@ class Landing:
 
     absorb: Callable[[Outcome], None]
     lose: Callable[[str], None]
+    without: Callable[[Mapping[int, str]], None] | None = None
+    """Have the work done without some of its images: why they are left out, by their numbers."""
 
 
 class TaskBoard:

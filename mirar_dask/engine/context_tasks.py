@@ -6,7 +6,7 @@ A master is combined of its frames, in bands of rows where that pays; any other 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -149,14 +149,33 @@ class ContextTasks:
 
     def _landing(self, wanted: _Wanted) -> Landing:
         return Landing(
-            lambda outcome: self._absorb(wanted, outcome), lambda reason: self._lose(wanted, reason)
+            lambda outcome: self._absorb(wanted, outcome),
+            lambda reason: self._lose(wanted, reason),
+            self._without(wanted),
         )
+
+    def _without(self, wanted: _Wanted) -> Callable[[Mapping[int, str]], None] | None:
+        """Return what has a context made without some of the images that it is made of now."""
+        graph, state = wanted.graph, wanted.state
+        if state.plan.ahead is not None:
+            return None
+        tries = state.tries
+        members = state.usable() if state.plan.kind == "frames" else sorted(state.inputs)
+
+        def without(left_out: Mapping[int, str]) -> None:
+            if state.done or state.tries != tries:
+                return  # another band of it came to the same end before
+            graph.leave_out(state, {members[n]: reason for n, reason in left_out.items()})
+            self.touch(graph)
+
+        return without
 
     def _band_landing(self, wanted: _Wanted, number: int, master: MasterWork) -> Landing:
         state = wanted.state
+        tries = state.tries
 
         def absorb(outcome: Outcome) -> None:
-            if state.done:  # another band failed meanwhile
+            if state.done or state.tries != tries:  # another band failed meanwhile
                 self.book.ledger.hold(files_of(outcome.context))
                 self.book.ledger.drop(files_of(outcome.context))
                 return
@@ -170,10 +189,10 @@ class ContextTasks:
                 self._finish(wanted, replace(master, bands=bands))
 
         def lose(reason: str) -> None:
-            if not state.done:
+            if not state.done and state.tries == tries:
                 self._lose(wanted, reason)
 
-        return Landing(absorb, lose)
+        return Landing(absorb, lose, self._without(wanted))
 
     def _absorb(self, wanted: _Wanted, outcome: Outcome) -> None:
         graph, state = wanted.graph, wanted.state

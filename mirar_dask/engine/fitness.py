@@ -7,6 +7,7 @@ on one host is told from a volume that is full, or gone, for all; the driver act
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,18 @@ class Misfits:
             )
         records = tuple(self._tell(worker, seen.reason) for worker, seen in sick.items())
         self.retired |= sick.keys()
+        self._forget(sick)
         # What they had in hand Dask gives to others.
         self.client.retire_workers(list(sick), close_workers=True, remove=True)
         self.workers.ask_again()
         return Verdict(False, trouble.reason, records)
+
+    def _forget(self, workers: Collection[str]) -> None:
+        """Have a cluster of this machine start no others in their place: they have its disks."""
+        spec = getattr(self.client.cluster, "worker_spec", {})
+        names = {self.workers.last_seen(worker).get("name") for worker in workers}
+        for name in [name for name in spec if isinstance(name, int) and str(name) in names]:
+            del spec[name]
 
     def _tell(self, worker: str, reason: str) -> Record:
         host = self.workers.last_seen(worker)["host"]

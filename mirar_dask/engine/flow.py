@@ -7,7 +7,7 @@ that see other batches), independently of one another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from mirar_dask.engine.context_tasks import ContextTasks
 from mirar_dask.engine.expand import expand
 from mirar_dask.engine.expansion import Expansion, Foreseen
 from mirar_dask.engine.gates import Arrived, Gates, in_order
+from mirar_dask.engine.inquest import begin_inquest
 from mirar_dask.engine.legs import Leg
 from mirar_dask.engine.memo import Memo
 from mirar_dask.engine.order import Order
@@ -172,6 +173,10 @@ class Flow:
         """Divide a task that was lost into tasks of one image each, to find the one at fault."""
         return self._chains.divide(task)
 
+    def inquire(self, task: Task, reason: str) -> list[Task]:
+        """Have the images of a task that was lost tried one by one; none if that is of no use."""
+        return begin_inquest(self._board, task, reason)
+
     def results(self) -> list[Bunch]:
         """Return the batches that came to the end, in order."""
         return [arrived.bunch for arrived in in_order(self._final)]
@@ -306,6 +311,18 @@ class Flow:
             self._book.drop((bunch,))
             self._book.records.append(Record(names, Status.LOST, step.step_name, reason))
 
+        def without(left_out: Mapping[int, str]) -> None:
+            for number, reason in left_out.items():
+                lost = tuple(bunch.members[number].names)
+                self._book.records.append(Record(lost, Status.LOST, step.step_name, reason))
+            kept = tuple(m for n, m in enumerate(bunch.members) if n not in left_out)
+            rest = replace(bunch, members=kept)
+            self._traffic.leave(segment)
+            self._book.hold((rest,))
+            self._book.drop((bunch,))
+            self._book.records.append(_made_without(step, rest, len(bunch.members)))
+            self._enter(segment, place, rest, order, name)
+
         # Once `next_step` is the place of a solo step or of more images than one task should
         # do alone, the batch comes back through `_enter`.
         last = place + 1 if is_solo(step) else self.segments[segment].stop
@@ -317,7 +334,13 @@ class Flow:
             return
         nbytes = max(memory.of_batch(step, bunch) for step in self.steps[place:last])
         urgency = Urgency.BATCH.within(segment)
-        landing = Landing(absorb, lose)
+        landing = Landing(absorb, lose, without)
         self._board.post(
             work, (place,), names, nbytes, urgency, landing, batch=batch_names.shown(name)
         )
+
+
+def _made_without(step: BaseProcessor, rest: Bunch, n_before: int) -> Record:
+    """Say that a batch went on without some of its images."""
+    why = f"done with {len(rest.members)} of {n_before} images: the others are quarantined"
+    return Record(rest.names, Status.CAVEATS, step.step_name, why)

@@ -38,6 +38,8 @@ class ContextState:
     bands: dict[int, Any] = field(default_factory=dict)
     n_bands: int = 0
     """Number of tasks among which the rows are divided; 0 for one that does it all."""
+    tries: int = 0
+    """Number of times that it was begun anew, without images that killed their workers."""
     asked: bool = False
     done: bool = False
     put_off: bool = False

@@ -8,6 +8,7 @@ free, while that host does nothing else; after some attempts it is given up with
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """How often a task is tried whose worker dies."""
+SETTLED_SECONDS = 0.5
+"""How long a worker must have been there: the nanny of one that dies sooner may not notice."""
 WORTH = 1.1
 """A worker's limit is raised only if its host has so many times as much."""
 
@@ -114,6 +117,12 @@ class Retries:
             self._deaths[part.number] = self._deaths.get(flight.task.number, ())
             self.waiting.append(Flight(part, flight.attempt + 1))
 
+    def try_singly(self, trials: Sequence[Task], death: Death) -> None:
+        """Have each image of a task that was given up tried by itself, once and once more."""
+        for trial in trials:
+            self._deaths[trial.number] = (death,)
+            self.waiting.append(Flight(trial, 0))
+
     def why_given_up(self, task: Task, death: Death) -> str:
         """Say why a task is not tried again."""
         tried = len(self._deaths.pop(task.number, ())) + 1
@@ -184,6 +193,8 @@ class Retries:
         deaths = self._deaths[flight.task.number]
         known = [self.workers.seen[d.worker] for d in deaths if d.worker in self.workers.seen]
         there = elsewhere(spots, {k.spot.host for k in known}, {k.spot.name for k in known})
+        ripe = time.monotonic() - SETTLED_SECONDS
+        there = [spot for spot in there if self.workers.seen[spot.address].since <= ripe]
         spot = free_spot([s for s in there if s.host != self.held], busy)
         return None if spot is None else flight._replace(where=(spot.address,))
 

@@ -20,6 +20,7 @@ from mirar_dask.engine.bench import Bench, find_bench, use_bench
 from mirar_dask.engine.chain_work import do_chain
 from mirar_dask.engine.context_work import do_band, do_master, do_prepare
 from mirar_dask.engine.task_log import kept_log
+from mirar_dask.engine.trial_work import do_trial
 from mirar_dask.engine.types import (
     BandWork,
     BatchWork,
@@ -30,6 +31,7 @@ from mirar_dask.engine.types import (
     PrepareWork,
     RegroupWork,
     Task,
+    TrialWork,
     Work,
 )
 from mirar_dask.paths import use_roots
@@ -101,6 +103,8 @@ def perform(task: Task, bench: Bench) -> Outcome:
             return do_regroup(work, bench)
         case LoadWork():
             return do_load(work, bench)
+        case TrialWork():
+            return do_trial(work, bench)
     assert_never(work)
 
 

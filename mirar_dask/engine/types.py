@@ -170,7 +170,23 @@ class RegroupWork:
     batches: tuple[Bunch, ...]
 
 
-Work = LoadWork | ChainWork | BandWork | MasterWork | PrepareWork | BatchWork | RegroupWork
+@dataclass(frozen=True, slots=True)
+class TrialWork:
+    """Try one image of work that was lost, to no effect."""
+
+    work: Work
+    member: int
+    """Number of the image."""
+
+    @property
+    def step(self) -> int:
+        """Step that the work concerns."""
+        return 0 if isinstance(self.work, ChainWork | TrialWork) else self.work.step
+
+
+Work = (
+    LoadWork | ChainWork | BandWork | MasterWork | PrepareWork | BatchWork | RegroupWork | TrialWork
+)
 
 
 @dataclass(frozen=True, slots=True)

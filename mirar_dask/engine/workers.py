@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distributed import Client
@@ -39,6 +39,8 @@ class Seen:
     """Bytes that it took."""
     limit: int
     """Bytes that it may take; 0 where there is no limit."""
+    since: float = 0.0
+    """When it was seen first, by a clock that is never set."""
 
     @classmethod
     def of(cls, address: str, worker: dict[str, Any]) -> Seen:
@@ -116,7 +118,10 @@ class Workers:
         if now - self._asked >= fresh and self.client.status == "running":
             found = self.client.scheduler_info(n_workers=-1)["workers"]
             self._known = _Known.of(found)
-            self.seen.update({address: Seen.of(address, w) for address, w in found.items()})
+            for address, worker in found.items():
+                before = self.seen.get(address)
+                since = now if before is None else before.since
+                self.seen[address] = replace(Seen.of(address, worker), since=since)
             self._asked = now
         return self._known
 

@@ -73,12 +73,14 @@ def written_since(night: Path, before: dict[Path, FileMark]) -> tuple[Path, ...]
     return tuple(sorted(path for path, mark in after.items() if before.get(path) != mark))
 
 
-def remove_half_written(night: Path, since: datetime) -> None:
-    """Remove what workers that were killed had begun to write, since a time, in a night's folder.
+def remove_half_written(night: Path) -> None:
+    """Remove the products in a night's folder that somebody began to write and never finished.
 
-    To be called when nobody writes there any more.
+    To be called by the run that holds the night while none of its workers writes: they are of
+    workers that were killed, or lie where nothing could be removed for a while.
     """
     for path in night.rglob(f"{TEMPORARY_PREFIX}*"):
-        with suppress(FileNotFoundError):  # a worker that was thought dead was at its end
-            if path.stat().st_mtime >= since.timestamp():
-                path.unlink()
+        if path.relative_to(night).parts[0] == RUNS:
+            continue  # a run writes its own signs all the time
+        with suppress(OSError):  # a worker that was thought dead was at its end
+            path.unlink()

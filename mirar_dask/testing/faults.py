@@ -11,9 +11,14 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mirar_dask.data import Image, ImageBatch
+from mirar_dask.data.pixels import Pixels
 from mirar_dask.paths import BASE_NAME_KEY
 from mirar_dask.processors.base_processor import BaseImageProcessor
 from mirar_dask.testing.broken import BROKEN_KINDS, plant_broken_frames
@@ -27,6 +32,7 @@ __all__ = [
     "HoardsOnImage",
     "KillsWorkerOn",
     "KillsWorkerOnImage",
+    "PoisonsImage",
     "SleepsOnImage",
     "plant_broken_frames",
 ]
@@ -167,6 +173,36 @@ class KillsWorkerOnImage(_KillsWorker, _ByImage):
     """Kills its own process at single images (never use it with an engine that runs in yours)."""
 
     base_key = "kills_worker_on_image"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeadlyPixels(Pixels):
+    """Kill whoever reads them, as a file can that a library was not written for."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    path: Path | None = None
+
+    def read(self) -> np.ndarray:
+        """Kill this process."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)  # the signal may arrive a moment later
+        raise AssertionError("this process is dead")
+
+    def token(self) -> tuple[Any, ...]:
+        """Return what identifies them."""
+        return ("deadly", self.shape)
+
+
+class PoisonsImage(_ByImage):
+    """Has images kill the process that reads their pixels, whatever the step."""
+
+    base_key = "poisons_image"
+    reads_later = True
+
+    def misbehave(self, image: Image) -> None:
+        """Put the deadly pixels into the image."""
+        image.back_by(DeadlyPixels(image.shape, image.dtype))
 
 
 class SleepsOnImage(_ByImage):

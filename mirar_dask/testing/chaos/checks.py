@@ -41,7 +41,8 @@ def speech(stage: Stage) -> list[str]:
 def products(stage: Stage, undisturbed: Mapping[str, Any]) -> list[str]:
     """Each product is that of an undisturbed run, or the run names what it lacks."""
     found = contents(stage.night)
-    wrong = sorted(name for name in found if found[name] != undisturbed.get(name))
+    half = [name for name in found if TEMPORARY_PREFIX in name]  # `files` looks for those
+    wrong = sorted(n for n in found.keys() - half if found[n] != undisturbed.get(n))
     missing = sorted(undisturbed.keys() - found.keys())
     summary = newest_summary(stage)
     named = bool(summary and (summary["failures"] or summary["caveats"]))

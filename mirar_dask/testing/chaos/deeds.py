@@ -35,6 +35,8 @@ class Deed:
     """The run may stop in good order, to be resumed when the fault is over."""
     kills_driver = False
     """The driver ends by it, without a chance to tidy up."""
+    keeps_files = False
+    """Nothing can be removed as long as it lasts."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -115,7 +117,7 @@ class ClockJump(Deed):
         stage.environment |= {
             "LD_PRELOAD": str(_libfaketime()),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",  # else the file is read each time that somebody asks
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
@@ -210,6 +212,8 @@ class OutputFull(_OfVolume):
 
 class OutputClosed(_OfVolume):
     """Takes the permission to write from the folders of the products."""
+
+    keeps_files = True
 
     @classmethod
     def impossible(cls) -> str | None:

@@ -141,7 +141,8 @@ def _disturb(
     result.complaints += checks.ended(code, killed=killed) + checks.speech(stage)
     result.complaints += checks.processes(stage)
     result.complaints += checks.products(stage, undisturbed.products)
-    if not (killed and code == -9):
+    kept = any(deed.keeps_files for deed in deeds.values())
+    if not kept and not (killed and code == -9):
         result.complaints += checks.files(stage)
     if code == 0:
         result.complaints += checks.whole(stage, undisturbed.products)
