@@ -131,16 +131,20 @@ def test_workers_that_are_on_their_way_are_waited_for(
 ) -> None:
     """Beyond the patience for workers of which nobody knows; then the night is reduced."""
     monkeypatch.setattr("mirar_dask.engine.workers.PATIENCE_SECONDS", 0.5)
-    events: list[Any] = []
+    counted: list[int] = []
     with connect(ClusterSpec.parse("local", workers=1), dashboard=False) as engine:
         client: Any = engine.client  # type: ignore[attr-defined]
         client.cluster.scale(0)
-        late = threading.Timer(3.0, client.cluster.scale, [1])
-        late.start()
-        settings = replace(settings_for(raw, tmp_path / "a"), listeners=(events.append,))
+
+        def start_one_later(event: Any) -> None:
+            """Start a worker, beyond the patience, once the run has seen that there is none."""
+            if isinstance(event, WorkersCounted):
+                counted.append(event.workers)
+                if len(counted) == 1:
+                    threading.Timer(2.0, client.cluster.scale, [1]).start()
+
+        settings = replace(settings_for(raw, tmp_path / "a"), listeners=(start_one_later,))
         waiting = DaskEngine(client, outlook=lambda: Outlook(coming=True))
         result = waiting.run(configured(reduction()), Dataset([ImageBatch()]), settings)
-        late.join()
     assert result.counts()["lost"] == result.counts()["blocked"] == 0
-    counted = [event.workers for event in events if isinstance(event, WorkersCounted)]
     assert counted[0] == 0
