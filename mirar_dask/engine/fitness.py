@@ -52,8 +52,7 @@ class Misfits:
         """Say what a trouble means; None if there is nothing wrong with the folder any more."""
         if trouble.worker in self.retired:
             return Verdict(hopeless=False)
-        needed = trouble.needed if trouble.full else 0
-        found = self.client.run(trouble_in, trouble.folder, needed, on_error="return")
+        found = self._looked(trouble)
         sick = {worker: seen for worker, seen in found.items() if isinstance(seen, Trouble)}
         if not sick:
             return None
@@ -69,6 +68,14 @@ class Misfits:
         self.client.retire_workers(list(sick), close_workers=True, remove=True)
         self.workers.ask_again()
         return Verdict(False, trouble.reason, records)
+
+    def _looked(self, trouble: Trouble) -> dict[str, object]:
+        """Have every worker look at the folder; return what each says."""
+        needed = trouble.needed if trouble.full else 0
+        found: dict[str, object] = self.client.run(
+            trouble_in, trouble.folder, needed, cache=trouble.cache, on_error="return"
+        )
+        return found
 
     def _forget(self, workers: Collection[str]) -> None:
         """Have a cluster of this machine start no others in their place: they have its disks."""

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mirar_dask.atomic import TEMPORARY_PREFIX
@@ -38,6 +38,8 @@ class Trouble:
     """One sentence."""
     full: bool = False
     """It has no room left."""
+    cache: bool = False
+    """It is that of the run's cache, which nobody makes anew."""
     needed: int = 0
     """Bytes that should be free there."""
     worker: str = ""
@@ -74,11 +76,12 @@ def _trouble_behind(exception: BaseException) -> Trouble | None:
     place = current_place()
     cache = None if place is None else place.folder
     if cache is not None and errors and not cache.is_dir():
-        return Trouble(cache, f"the cache folder {cache} is gone")
+        return Trouble(cache, f"the cache folder {cache} is gone", cache=True)
     if not codes & (FULL | GONE):
         return None
     if any(isinstance(error, CacheError) for error in errors):
-        return None if cache is None else _looked_at(cache, codes)
+        trouble = None if cache is None else _looked_at(cache, codes)
+        return None if trouble is None else replace(trouble, cache=True)
     for error in errors:
         path = error.path if isinstance(error, WriteError) else _path_in_output(error)
         if path is not None:
@@ -113,8 +116,10 @@ def _chain(exception: BaseException | None) -> Iterator[BaseException]:
         exception = exception.__cause__ or exception.__context__
 
 
-def trouble_in(folder: Path, needed: int = 0) -> Trouble | None:
+def trouble_in(folder: Path, needed: int = 0, *, cache: bool = False) -> Trouble | None:
     """Say what keeps this process from writing so many bytes to a folder; None if nothing does."""
+    if cache and not folder.is_dir():
+        return Trouble(folder, f"the cache folder {folder} is gone", cache=True)
     above = folder
     while not above.exists() and above != above.parent:
         above = above.parent  # the folder of a product is made when the first is written
