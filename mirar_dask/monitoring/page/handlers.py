@@ -130,6 +130,8 @@ class RunHandler(_Handler):
             self.refuse(404, "This run, or what was asked about it, is not here.")
         except ValueError as error:
             self.refuse(400, str(error))
+        except OSError as error:
+            self.refuse(503, f"The run's folder cannot be read: {error}")
 
     async def _changes(self, key: str) -> None:
         epoch, since = self.get_query_argument("epoch", ""), self.whole("since", 0)

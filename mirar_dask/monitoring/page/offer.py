@@ -29,6 +29,7 @@ def offer_page(dask_scheduler: Any, *, out: str, run: str) -> str:
         Why it cannot be shown, in a sentence; empty if it can.
     """
     from mirar_dask.monitoring.page.handlers import PageApplication
+    from mirar_dask.monitoring.page.runs import seen
 
     served = dask_scheduler.http_application.applications
     page = next((one for one in served if isinstance(one, PageApplication)), None)
@@ -40,7 +41,7 @@ def offer_page(dask_scheduler: Any, *, out: str, run: str) -> str:
         page = PageApplication(live=live)
         served.insert(0, page)  # before Dask's own, which answers whatever it is asked
     page.runs.register(Path(out), Path(run))
-    return "" if Path(run).is_dir() else page.runs.why_none()
+    return "" if seen(Path(run)) else page.runs.why_none()
 
 
 def workers_of(scheduler: Any, run_id: str, under_way: dict[int, int]) -> list[dict[str, Any]]:

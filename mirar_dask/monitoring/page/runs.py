@@ -5,6 +5,7 @@ The handlers ask it in threads of their own; it reads nothing but run folders an
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -27,6 +28,14 @@ FRESH_SECONDS = 5.0
 """How long a list of runs is good for; longer where it takes long to make."""
 PATIENCE = 20
 """A list is made anew after so many times the seconds that it took."""
+
+
+def seen(folder: Path) -> bool:
+    """Tell whether a folder is there and can be read: other users' runs are private."""
+    try:
+        return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    except OSError:  # such as of a folder in one that may not be entered
+        return False
 
 
 @dataclass
@@ -73,10 +82,10 @@ class PageRuns:
         from mirar_dask.monitoring.night.follow import run_state
         from mirar_dask.monitoring.runs import begun, run_folders
 
-        found: dict[Path, None] = {path: None for path in self._folders if path.is_dir()}
+        found: dict[Path, None] = {path: None for path in self._folders if seen(path)}
         for out in self._outs:
-            if out.is_dir():
-                found |= dict.fromkeys(run_folders(out)[:LISTED])
+            if seen(out):
+                found |= {path: None for path in run_folders(out)[:LISTED] if seen(path)}
         newest = sorted(found, key=begun, reverse=True)[:LISTED]
         known: dict[str, Path] = {}
         entries = []
@@ -101,11 +110,12 @@ class PageRuns:
     def why_none(self) -> str:
         """Say why there is nothing to show, if there is nothing."""
         with self._lock:
-            unseen = [path for path in (*self._folders, *self._outs) if not path.is_dir()]
+            unseen = [path for path in (*self._folders, *self._outs) if not seen(path)]
         if unseen:
             return (
-                f"{socket.gethostname()}, where this page is served, does not see {unseen[0]}; "
-                f"where that is seen, 'mirar-dask page {unseen[0]}' shows the run."
+                f"{socket.gethostname()}, where this page is served, does not see {unseen[0]}, or "
+                f"may not read it; where that can be done, 'mirar-dask page {unseen[0]}' shows the "
+                "run."
             )
         return "There is no run yet."
 

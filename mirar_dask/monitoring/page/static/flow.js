@@ -100,6 +100,7 @@
       const bad = ["failed", "blocked", "lost"].filter((kind) => step[kind]);
       return el("li", { class: `node${begins ? " begins" : ""}${step.running && !night.head.over ? " busy" : ""}`,
         title: step.description || null },
+        begins ? el("span", { class: "small" }, `segment ${step.segment + 1}`) : null,
         el("strong", {}, step.name), el("span", { class: "small" }, step.processor),
         bare ? null : [el("span", { class: "big" }, count(step.done),
           el("span", { class: "of" }, images === null ? "" : ` / ${count(images)}`)),
