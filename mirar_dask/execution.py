@@ -236,9 +236,8 @@ def _leave_report(request: Request, summary: RunSummary) -> None:
     from mirar_dask.monitoring.run_folder import LOG
     from mirar_dask.paths import use_roots
 
-    with use_roots(request.folders.roots):
-        flowchart = request.pipeline.get_flowchart_output_path()
-    with log_to(summary.run_folder / LOG):
+    with use_roots(request.folders.roots), log_to(summary.run_folder / LOG):
+        flowchart = request.pipeline.get_flowchart_output_path
         leave_report(summary.run_folder, flowchart, summary.seconds)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirar_dask.monitoring.console import failure_line, plural
 from mirar_dask.monitoring.job_file import OUTPUT
-from mirar_dask.monitoring.run_folder import LOG, SUMMARY
+from mirar_dask.monitoring.run_folder import LOG, REPORT, SUMMARY
 from mirar_dask.monitoring.standing import Standing, State
 from mirar_dask.monitoring.step_table import StepRow, step_rows
 from mirar_dask.monitoring.watched import read_glance, watch_facts
@@ -169,7 +169,7 @@ def _facts(standing: Standing, chain: Sequence[Standing]) -> Iterable[tuple[str,
     if len(chain) > 1:
         yield "chain", " > ".join(_link(one, standing) for one in chain)
     yield "products", str(standing.output)
-    names = [name for name in (SUMMARY, LOG, OUTPUT) if (standing.folder / name).exists()]
+    names = [name for name in (SUMMARY, REPORT, LOG, OUTPUT) if (standing.folder / name).exists()]
     yield "run folder", f"{standing.folder} ({', '.join(names)})" if names else str(standing.folder)
 
 

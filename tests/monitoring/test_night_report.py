@@ -265,5 +265,5 @@ def test_a_report_that_cannot_be_written_does_not_harm_the_run(moved: Path, tmp_
     """It is logged, with what to do."""
     (moved / REPORT).unlink()
     (moved / REPORT).mkdir()
-    assert leave_report(moved, tmp_path / "f.png", 5.0) is None
+    assert leave_report(moved, lambda: tmp_path / "f.png", 5.0) is None
     assert "mirar-dask report" in caplog.text

@@ -24,7 +24,10 @@ function ticks(low, high, most) {
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((n) => n * power >= rough);
   const found = [];
-  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n += 1) found.push(Number((n * step).toPrecision(12)));
+  // Counted, as numbers of a header may be so large that one more changes nothing.
+  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step && found.length < 30; n += 1) {
+    found.push(Number((n * step).toPrecision(12)));
+  }
   return found;
 }
 const SPANS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
@@ -33,7 +36,7 @@ function timeTicks(low, high, most) {
   let step = SPANS.find((s) => s * most >= span);
   if (step === undefined) step = 86400 * Math.max(1, Math.ceil(span / most / 86400));
   const found = [];
-  for (let t = Math.ceil(low / step) * step; t <= high; t += step) found.push(t);
+  for (let t = Math.ceil(low / step) * step; t <= high && found.length < 30; t += step) found.push(t);
   return found;
 }
 function timeWord(t, span) {
