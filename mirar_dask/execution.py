@@ -171,7 +171,9 @@ def run_request(
         spec = cluster_for(request, plan)
         shown = partial(offer_page, out=str(folders.roots.output), run=str(folder))
         engine = stack.enter_context(connect(spec, folder=folder, places=places, offer=shown))
-        metrics = RunMetrics({step.name: step.processor for step in plan.steps})
+        # Not those of the plan alone: that of a night which is watched begins empty.
+        steps = [step for name in settings.configurations for step in steps_of(request, name)]
+        metrics = RunMetrics({step.step_name: type(step).__name__ for step in steps})
         if spec.kind != "serial":
             from mirar_dask.cluster.metrics import telling_metrics
 
