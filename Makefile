@@ -49,7 +49,7 @@ test-all: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest
 
 docs: $(VENV)/.installed-test
-	@$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+	@$(BIN)/sphinx-build -a -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 notebooks: $(VENV)/.installed-test

@@ -45,6 +45,7 @@ autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False
 napoleon_use_ivar = True
 add_module_names = False
 toc_object_entries = False

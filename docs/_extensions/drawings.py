@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import tempfile
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -22,31 +23,63 @@ from sphinx.util.docutils import SphinxDirective
 import mirar_dask
 
 PACKAGE = Path(mirar_dask.__file__).parent
+COMPOSITION, FOUNDATION = "put together by", "used by all"
 LAYERS: list[tuple[str, tuple[str, ...]]] = [
-    ("command line", ("cli", "__main__")),
-    ("composition", ("run", "submit", "resuming", "request", "config", "cancel")),
+    ("command line", ("cli",)),
+    ("composition", (COMPOSITION,)),
     ("for your own tests", ("testing",)),
     ("do not know each other", ("pipelines", "cluster", "monitoring")),
     ("Dask", ("engine",)),
     ("one operation each", ("processors",)),
     ("images, tables, files", ("data", "io")),
-    ("standard library only", ("errors", "paths", "roots", "registry", "atomic")),
+    ("standard library only", ("errors", FOUNDATION)),
 ]
-"""From top to bottom, with what the reader is told of each; the arrows come from the code."""
+"""Packages from top to bottom, with what the reader is told of each; the two groups of modules are
+found by what they import, and so are the lines."""
 
-BOX, HEIGHT, GAP_X, GAP_Y, LEFT = 104, 38, 18, 46, 172
+BOX, HEIGHT, GAP_X, GAP_Y, LEFT = 112, 38, 24, 46, 172
+
+
+@cache
+def imports_of_parts() -> dict[str, Counter[str]]:
+    """Count which parts of the package each part imports."""
+    found: dict[str, Counter[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        part = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found.setdefault(part, Counter()).update(n.split(".")[1] for n in imported(tree))
+    return found
 
 
 def imports_between_parts() -> Counter[tuple[str, str]]:
     """Count the import statements of each part of the package that name another part."""
+    found = imports_of_parts()
+    groups = groups_of_modules(found)
     counts: Counter[tuple[str, str]] = Counter()
-    for path in PACKAGE.rglob("*.py"):
-        part = path.relative_to(PACKAGE).with_suffix("").parts[0]
-        for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
-            other = name.split(".")[1]
-            if other != part:
-                counts[part, other] += 1
+    for part, others in found.items():
+        for other, number in others.items():
+            pair = groups.get(part, part), groups.get(other, other)
+            if pair[0] != pair[1]:
+                counts[pair] += number
     return counts
+
+
+def groups_of_modules(found: dict[str, Counter[str]]) -> dict[str, str]:
+    """Tell of each module that is no package whether it uses packages or is used by them."""
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    if new := packages - {part for _, parts in LAYERS for part in parts}:
+        raise ValueError(f"LAYERS in docs/_extensions/drawings.py has no place for {sorted(new)}")
+    modules = {part for part in found if part not in packages and not part.startswith("__")}
+    above = {part for part in modules if found[part].keys() & (packages - {"errors"})}
+    while more := {part for part in modules - above if found[part].keys() & above}:
+        above |= more
+    return {part: COMPOSITION if part in above else FOUNDATION for part in modules}
+
+
+def members(group: str) -> list[str]:
+    """Return the names of the modules of a group."""
+    groups = groups_of_modules(imports_of_parts())
+    return sorted(part for part, mine in groups.items() if mine == group)
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -63,24 +96,43 @@ def imported(tree: ast.AST) -> Iterator[str]:
         yield from (name for name in names if name.startswith("mirar_dask."))
 
 
+def text_of(part: str) -> list[str]:
+    """Return the lines that stand in the box of a part: its name, or the names of its modules."""
+    return textwrap.wrap(", ".join(members(part)), 46) or [part]
+
+
 @cache
 def layers_svg() -> str:
     """Draw the parts in their layers, and a line for each pair of which one imports the other."""
     counts = imports_between_parts()
-    width = LEFT + max(len(parts) for _, parts in LAYERS) * (BOX + GAP_X) + 10
-    height = len(LAYERS) * (HEIGHT + GAP_Y)
+    width = LEFT + 5 * (BOX + GAP_X) + 10
     place: dict[str, tuple[float, float]] = {}
-    for row, (_, parts) in enumerate(LAYERS):
-        inside = len(parts) * BOX + (len(parts) - 1) * GAP_X
+    size: dict[str, tuple[float, float]] = {}
+    y = 10.0
+    tops = []
+    for _, parts in LAYERS:
+        tall = HEIGHT
+        for part in parts:
+            lines_in = text_of(part)
+            size[part] = (
+                BOX if len(lines_in) == 1 else 3 * BOX,
+                max(HEIGHT, 14 + 16 * len(lines_in)),
+            )
+            tall = max(tall, size[part][1])
+        inside = sum(size[part][0] for part in parts) + (len(parts) - 1) * GAP_X
         x = LEFT + (width - LEFT - 10 - inside) / 2
-        for number, part in enumerate(parts):
-            place[part] = (x + number * (BOX + GAP_X), 10 + row * (HEIGHT + GAP_Y))
+        for part in parts:
+            place[part] = (x, y)
+            x += size[part][0] + GAP_X
+        tops.append(y + tall / 2)
+        y += tall + GAP_Y
+    height = y - GAP_Y + 10
     lines, boxes, words = [], [], []
     for (part, other), number in sorted(counts.items()):
         if part not in place or other not in place or place[part][1] >= place[other][1]:
             continue  # within one layer, or a part too small to be drawn
         (x1, y1), (x2, y2) = place[part], place[other]
-        x1, y1, x2 = x1 + BOX / 2, y1 + HEIGHT, x2 + BOX / 2
+        x1, y1, x2 = x1 + size[part][0] / 2, y1 + size[part][1], x2 + size[other][0] / 2
         middle = (y1 + y2) / 2
         stroke = min(0.7 + number / 25, 3.0)
         lines.append(
@@ -88,16 +140,21 @@ def layers_svg() -> str:
             f'fill="none" stroke="#5b7c99" stroke-opacity="0.45" stroke-width="{stroke:.1f}">'
             f"<title>{part} imports {other}: {number} times</title></path>"
         )
-    for row, (word, parts) in enumerate(LAYERS):
-        y = 10 + row * (HEIGHT + GAP_Y)
-        words.append(f'<text x="4" y="{y + HEIGHT / 2 + 4}" fill="#455a64">{escape(word)}</text>')
+    for middle, (word, parts) in zip(tops, LAYERS, strict=True):
+        words.append(f'<text x="4" y="{middle + 4:.0f}" fill="#455a64">{escape(word)}</text>')
         for part in parts:
-            x, _ = place[part]
+            (x, y), (wide, tall) = place[part], size[part]
             boxes.append(
-                f'<rect x="{x:.0f}" y="{y}" width="{BOX}" height="{HEIGHT}" rx="5" fill="#e8f1f8" '
-                f'stroke="#0b5c8a"/><text x="{x + BOX / 2:.0f}" y="{y + HEIGHT / 2 + 4}" '
-                f'text-anchor="middle" fill="#102a3c">{escape(part)}</text>'
+                f'<rect x="{x:.0f}" y="{y:.0f}" width="{wide:.0f}" height="{tall:.0f}" rx="5" '
+                'fill="#e8f1f8" stroke="#0b5c8a"/>'
             )
+            shown = text_of(part)
+            first = y + tall / 2 + 4 - 8 * (len(shown) - 1)
+            boxes += [
+                f'<text x="{x + wide / 2:.0f}" y="{first + 16 * number:.0f}" '
+                f'text-anchor="middle" fill="#102a3c">{escape(line)}</text>'
+                for number, line in enumerate(shown)
+            ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         'role="img" aria-label="Layers of the package and the imports between them" '

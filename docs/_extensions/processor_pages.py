@@ -61,7 +61,8 @@ def described(cls: type[BaseProcessor]) -> str:
 
 def rst(docstring: str) -> str:
     """Return a numpydoc docstring as reStructuredText."""
-    return str(NumpyDocstring(docstring, Config(napoleon_use_param=False), what="class"))
+    text = str(NumpyDocstring(docstring, Config(napoleon_use_param=False), what="class"))
+    return text.replace(" -- ", " \N{EN DASH} ")
 
 
 def table(rows: Iterable[Sequence[str]], *, head: bool = False, widths: str = "15 85") -> str:
@@ -133,6 +134,11 @@ def refuse_forgotten(app: Sphinx, env: Any) -> None:
         )
 
 
+def set_dashes(app: Sphinx, kind: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Make the dashes that napoleon writes as two hyphens what they stand for."""
+    lines[:] = [line.replace(" -- ", " \N{EN DASH} ") for line in lines]
+
+
 def made_of_code(app: Sphinx, env: Any, *_: Any) -> list[str]:
     """Name the pages that are made anew at each build, since they show the code as it is."""
     return [name for name in env.found_docs if name.startswith("reference/")] + ["design/index"]
@@ -142,6 +148,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("processors", Processors)
     app.add_directive("processor-table", ProcessorTable)
+    app.connect("autodoc-process-docstring", set_dashes, priority=900)  # behind napoleon
     app.connect("env-get-outdated", made_of_code)
     app.connect("env-check-consistency", refuse_forgotten)
     return {"version": "1", "parallel_read_safe": True}
