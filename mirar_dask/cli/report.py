@@ -81,11 +81,13 @@ def report(
 def _show_tasks(folder: Path, name: str | None, *, as_json: bool) -> None:
     """Show the tasks of a run that are meant by a name; all of them without one."""
     from mirar_dask.monitoring.console import make_console
+    from mirar_dask.monitoring.heartbeat import read_sign
     from mirar_dask.monitoring.run_folder import JOURNAL
     from mirar_dask.monitoring.task_view import task_view, tasks_view
     from mirar_dask.monitoring.tasks import find_tasks, read_tasks
 
-    known = read_tasks(folder / JOURNAL)
+    sign = read_sign(folder)
+    known = read_tasks(folder / JOURNAL, over=sign is None or not sign.alive())
     found = known if name is None else find_tasks(known, name)
     if name is not None and not found:
         have = f"it has {len(known)}; --tasks lists them" if known else "it has none"

@@ -69,7 +69,7 @@ def tasks_view(tasks: Sequence[TaskStory], *, most: int = LISTED) -> list[Render
 
 
 def _is_bad(task: TaskStory) -> bool:
-    return task.end in (End.FAILED, End.LOST, End.RETRIED)
+    return task.end in (End.FAILED, End.LOST, End.RETRIED, End.CUT_OFF)
 
 
 def _facts(task: TaskStory) -> Iterator[tuple[str, str]]:

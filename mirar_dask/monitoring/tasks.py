@@ -22,6 +22,8 @@ class End(StrEnum):
     """What became of a task."""
 
     UNDER_WAY = "under way"
+    CUT_OFF = "cut off"
+    """It was under way when the run ended."""
     DONE = "done"
     FAILED = "failed"
     """It came back, and something in it failed."""
@@ -74,6 +76,8 @@ class TaskStory:
     log: tuple[str, ...] = ()
     failures: list[Failure] = field(default_factory=list)
     will_retry: bool = False
+    over: bool = False
+    """The run is over."""
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -87,7 +91,7 @@ class TaskStory:
         if self.attempts and self.attempts[-1].lost:
             return End.RETRIED if self.will_retry else End.LOST
         if self.seconds is None:
-            return End.UNDER_WAY
+            return End.CUT_OFF if self.over else End.UNDER_WAY
         return End.FAILED if self.failures else End.DONE
 
     def to_json(self) -> dict[str, Any]:
@@ -121,14 +125,24 @@ class TaskStory:
         }
 
 
-def read_tasks(journal: Path) -> list[TaskStory]:
-    """Read the tasks of a run from its journal, in the order in which they were begun."""
+def read_tasks(journal: Path, *, over: bool = False) -> list[TaskStory]:
+    """Read the tasks of a run from its journal, in the order in which they were begun.
+
+    Parameters
+    ----------
+    journal : Path
+        The file.
+    over : bool
+        The run has ended, in whatever way: what has not come back will not.
+    """
     reading = _Reading()
     for entry in read_journal(journal) if journal.exists() else ():
         try:
             reading.take(entry)
         except (KeyError, TypeError, ValueError):
             continue  # a line of another version of this package
+    for task in reading.tasks.values():
+        task.over = over
     return list(reading.tasks.values())
 
 

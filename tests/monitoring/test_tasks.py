@@ -95,6 +95,8 @@ def test_a_task_under_way_has_no_end(events: list[Event], tmp_path: Path) -> Non
     tasks = read_tasks(journal_of(tmp_path, events[:5]))
     assert [task.end for task in tasks] == [End.DONE, End.UNDER_WAY, End.UNDER_WAY]
     assert "under way" in printed(tasks[1])
+    cut = read_tasks(tmp_path / "journal.jsonl", over=True)
+    assert [task.end for task in cut] == [End.DONE, End.CUT_OFF, End.CUT_OFF]
 
 
 def test_tasks_of_two_configurations_are_not_mixed_up(tmp_path: Path) -> None:
