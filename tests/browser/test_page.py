@@ -331,7 +331,7 @@ def night_under_way(
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A night whose stacks take some seconds."""
     folder = tmp_path_factory.mktemp("raw")
-    simulate_night(folder, size=1024, n_bias=4, n_dark=3, n_flat=3, n_science=8)
+    simulate_night(folder, size=1024, n_bias=4, n_dark=3, n_flat=3, n_science=14)
     return folder
 
 
@@ -370,7 +370,13 @@ def kill_a_worker(page: str) -> None:
     """End a worker that is at a stack, as the system does when it runs out of memory."""
     with urlopen(f"{page}/api/runs") as answer:
         run = json.load(answer)["runs"][0]["key"]
-    with urlopen(f"{page}/api/runs/{run}/changes") as answer:
-        workers = json.load(answer)["live"]
-    busy = next(w for w in workers if any(task["label"] == "stack" for task in w["tasks"]))
-    os.kill(busy["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with urlopen(f"{page}/api/runs/{run}/changes") as answer:
+            workers = json.load(answer)["live"]
+        busy = [w for w in workers if any(task["label"] == "stack" for task in w["tasks"])]
+        if busy:
+            os.kill(busy[0]["pid"], signal.SIGKILL)
+            return
+        time.sleep(0.1)
+    raise AssertionError("no worker was at a stack")
