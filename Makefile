@@ -46,6 +46,7 @@ test-all: $(VENV)/.installed-test
 	@.ci/slurm.sh || echo "SLURM could not be installed: its tests are skipped"
 	@.ci/ssh.sh || echo "sshd could not be installed: its tests are skipped"
 	@.ci/containers.sh || echo "Docker could not be installed: its tests are skipped"
+	@.ci/browser.sh || echo "Chromium could not be installed: its tests are skipped"
 	@$(BIN)/python -m pytest
 
 docs: $(VENV)/.installed-test
