@@ -141,9 +141,8 @@ def marks(base: Path, pipeline: str = "imager") -> Marks:
     """What tells that a product was written anew, by relative path."""
     folder = output(base, pipeline)
     return {
-        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_ino)
-        for path in folder.rglob("*")
-        if path.is_file() and "runs" not in path.parts and "error_stack" not in path.name
+        name: ((folder / name).stat().st_mtime_ns, (folder / name).stat().st_ino)
+        for name in contents(folder)
     }
 
 
