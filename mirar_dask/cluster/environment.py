@@ -7,9 +7,12 @@ from typing import Any
 
 from mirar_dask.forkserver import ENVIRONMENT
 
+FROZEN = {"distributed.scheduler.worker-ttl": "60s"}
+"""When a worker is missed that is there and says nothing; for Dask after five minutes."""
 SETTINGS: dict[str, Any] = {
     # The driver retries, with what it knows of the task; Dask would run it again as it was.
     "distributed.scheduler.allowed-failures": 0,
+    **FROZEN,
     # Results are handles of a few kilobytes: there is nothing to spill.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -25,11 +28,11 @@ SETTINGS: dict[str, Any] = {
 }
 """Dask settings of clusters that are started here."""
 FAR_SETTINGS: dict[str, Any] = {
-    # Without these a host that is cut off is missed after 46 seconds, and one that hangs after
-    # five minutes. Below 11 s Dask does not start.
+    # Without these a host that is cut off is missed after 46 seconds. Below 11 s Dask does not
+    # start.
     "distributed.comm.timeouts.tcp": "15s",
     "distributed.comm.timeouts.connect": "15s",
-    "distributed.scheduler.worker-ttl": "60s",
+    **FROZEN,
     # `keeper` decides which jobs are lost.
     "distributed.deploy.lost-worker-timeout": "365 days",
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 20.0
 """How long a worker may take to look."""
+PROBES = ".probes"
+"""Folder for the files of the probe, in the run's."""
 TOPIC = "mirar_dask-probe"
 """Where workers that join later say what they found."""
 
@@ -53,6 +56,7 @@ def order_for(places: Places) -> Iterator[Order]:
     """Write what workers are to read, and remove it in the end."""
     read: list[Any] = []
     write: list[Any] = []
+    above: Path | None = None
     if places.raw is not None:
         frame = _a_file_below(places.raw)
         if frame is not None:
@@ -70,6 +74,8 @@ def order_for(places: Places) -> Iterator[Order]:
         for place, token in read:
             if place != "raw":
                 token.path.unlink(missing_ok=True)
+        if above is not None:
+            shutil.rmtree(above, ignore_errors=True)
 
 
 def _a_file_below(folder: Path) -> Path | None:

@@ -96,8 +96,9 @@ def own_versions() -> tuple[tuple[str, str], ...]:
 
 def remove_tokens(folder: Path) -> None:
     """Remove what is left of workers that were ended while they looked."""
-    for path in folder.glob(f"{TOKEN_PREFIX}*"):
-        path.unlink(missing_ok=True)
+    for path in folder.rglob(f"{TOKEN_PREFIX}*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_token(folder: Path, name: str) -> Token:

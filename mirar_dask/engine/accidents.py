@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mirar_dask.engine.deaths import Death
 from mirar_dask.engine.events import Event, TaskLost
 from mirar_dask.engine.fitness import Misfits, Verdict
 from mirar_dask.engine.flights import Flight, Landed
 from mirar_dask.engine.flow import Flow
 from mirar_dask.engine.losses import Losses
+from mirar_dask.engine.memo import Memo
 from mirar_dask.engine.retries import Retries
+from mirar_dask.engine.types import ChainWork, Task
 from mirar_dask.engine.workers import Workers
 from mirar_dask.processors.base.trouble import Trouble
 
@@ -38,6 +41,8 @@ class Accidents:
         Told of each loss.
     stop : callable
         Has nothing new begun in a flow, for a reason.
+    memo : Memo, optional
+        Keeps which frames were given up for a later run, which tries them alone at once.
     """
 
     def __init__(
@@ -46,7 +51,9 @@ class Accidents:
         workers: Workers,
         announce: Callable[[Event], None],
         stop: Callable[[Flow, str], None],
+        memo: Memo | None = None,
     ) -> None:
+        self._memo = memo
         self.retries = Retries(client, workers)
         self._misfits = Misfits(client, workers)
         self._announce, self._stop = announce, stop
@@ -69,7 +76,21 @@ class Accidents:
             if at_fault and (trials := flow.inquire(task, reason)):
                 self.retries.try_singly(trials, death)
             else:
+                if self._memo is not None and death.worker and len(task.names) == 1:
+                    self._memo.remember_quarantined(task.names)
                 flow.lose(task, reason)
+
+    def next_task(self, flow: Flow) -> Task | None:
+        """Return the next task of a flow; frames that killed before are put aside, to be alone."""
+        while (task := flow.next_task()) is not None:
+            known = set() if self._memo is None else self._memo.quarantined.intersection(task.names)
+            if not known or not isinstance(task.work, ChainWork):
+                return task
+            parts = flow.divide(task)
+            before = Death("", said="it killed its worker in an earlier run")
+            self.retries.try_singly([part for part in parts if known & {*part.names}], before)
+            self.retries.try_singly([part for part in parts if not known & {*part.names}])
+        return None
 
     def take_trouble(self, flow: Flow, flight: Flight, trouble: Trouble) -> bool:
         """Act on a volume that could not be written to; False if the frames are to blame."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from distributed import Client
 
@@ -35,12 +34,13 @@ from mirar_dask.engine.events import (
 )
 from mirar_dask.engine.flights import Flight, Flights, GivenBack, Landed
 from mirar_dask.engine.flow import Flow
-from mirar_dask.engine.loading import packs_of, place_of, result_of
+from mirar_dask.engine.loading import load_packs, packs_of
 from mirar_dask.engine.losses import Losses
 from mirar_dask.engine.opening import Loaded, open_night
 from mirar_dask.engine.outlook import AskOutlook, nobody_knows
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.plugin import BenchPlugin, register
+from mirar_dask.engine.release import remove
 from mirar_dask.engine.sampling import Sampler, sample
 from mirar_dask.engine.tally import STOPPED, any_failed, frame_statuses, stopped_for
 from mirar_dask.engine.types import RunResult, RunSettings
@@ -129,7 +129,9 @@ class _Run:
         self.key = f"{self.settings.run_id}-{self.place.cache.key or new_key()}"
         self.flights = Flights(self.client, self.key, self.workers)
         self.deaths = Deaths(self.client, self.key, self.workers.last_seen, self.ask_job)
-        self.accidents = Accidents(self.client, self.workers, self.settings.announce, self._stop)
+        self.accidents = Accidents(
+            self.client, self.workers, self.settings.announce, self._stop, self.settings.memo
+        )
         self.retries = self.accidents.retries
 
     def go(self, steps: Sequence[BaseProcessor], dataset: Dataset) -> RunResult:
@@ -150,16 +152,13 @@ class _Run:
                     self.client.dashboard_link,
                 )
             )  # fmt: skip
-            bunches = opened.bunches
             if self.settings.check_memory and self.workers.memory:
-                members = [member for bunch in bunches for member in bunch.members]
-                budget = memory.held_by_images(self.workers.share)
-                steps = opened.steps[opened.next_step :]
-                largest = memory.largest_task(steps, members, budget)
-                memory.refuse_if_too_large(*largest, self.workers.memory)
+                left, workers = opened.steps[opened.next_step :], self.workers
+                memory.refuse_too_large(left, opened.bunches, workers.share, workers.memory)
             flow = Flow(
-                opened.steps, bunches, threads, start=opened.next_step, foreseen=opened.foreseen,
-                group_by_group=self.settings.group_by_group, memo=self.settings.memo,
+                opened.steps, opened.bunches, threads, start=opened.next_step,
+                foreseen=opened.foreseen, group_by_group=self.settings.group_by_group,
+                memo=self.settings.memo,
             )  # fmt: skip
             try:
                 with Sampler(self._look) as self.sampler:
@@ -175,7 +174,7 @@ class _Run:
         result = Dataset([bunch.open() for bunch in flow.results()])
         with use_bench(bench):
             result = self.place.keep(result)
-        self._remove(flow.garbage())
+        remove(flow.garbage())
         end = time.perf_counter()
         frames = frame_statuses(
             opened.frames, self.records, result, stopped=flow.cut_short, worked=flow.worked
@@ -205,7 +204,7 @@ class _Run:
             for one in landed:
                 self._take_in(flow, one, losses)
             self.accidents.settle(flow)
-            self._remove(flow.garbage())
+            remove(flow.garbage())
         self.note(flow.records[self.announced :])
         self.announced = len(flow.records)
 
@@ -213,11 +212,10 @@ class _Run:
         """Begin nothing new once somebody wishes so."""
         if self.settings.stopping is None or self.stopped:
             return
-        if reason := self.settings.stopping():
-            self._stop(flow, reason)
+        self._stop(flow, self.settings.stopping())
 
-    def _stop(self, flow: Flow, reason: str) -> None:
-        if not self.stopped:
+    def _stop(self, flow: Flow, reason: str | None) -> None:
+        if reason and not self.stopped:
             self.stopped = reason
             logger.warning("%s; nothing new is begun", reason)
             flow.stop()
@@ -234,6 +232,13 @@ class _Run:
                 return None
             if landed or look_again:
                 return landed
+
+    def _land(self) -> tuple[Sequence[Landed | GivenBack], Losses]:
+        """Wait for tasks that came back, where the run cannot go on without them."""
+        landed = self._wait()
+        if landed is None:
+            raise ClusterError(self.workers.why_hopeless() or "nothing came back")
+        return landed, Losses.of(landed, self.deaths)
 
     def _give_up(self, flow: Flow) -> None:
         """Lose everything that is under way, and begin nothing new."""
@@ -261,7 +266,8 @@ class _Run:
         window -= max(len(self.retries.waiting), self.retries.kept_free)
         while (out := len(self.flights) + len(handed)) < window:
             flow.packing.free = max(0, threads - out)
-            task = flow.next_task() if flow.packing.free or flow.may_queue else None
+            may_begin = flow.packing.free or flow.may_queue
+            task = self.accidents.next_task(flow) if may_begin else None
             if task is None:
                 break
             handed.append(Flight(task, 0, where))
@@ -290,7 +296,7 @@ class _Run:
             self.accidents.take_loss(flow, landed, losses)
             return
         if outcome.trouble and self.accidents.take_trouble(flow, flight, outcome.trouble):
-            self._remove(outcome.files)
+            remove(outcome.files)
             return
         times = tuple((flow.steps[t.step].step_name, t.seconds, t.n) for t in outcome.times)
         flow.absorb(task, outcome)
@@ -331,34 +337,14 @@ class _Run:
 
     def _loader(self, steps: Sequence[BaseProcessor]) -> Callable[[int, Sequence[Path]], Loaded]:
         def load(number: int, paths: Sequence[Path]) -> Loaded:
+            packs = packs_of(paths, number, steps[number], self.workers.threads)
             with self._benches(steps):
-                packs = packs_of(paths, number, steps[number], self.workers.threads)
-                loaded: list[Any] = [None] * len(packs)
-                self._send([Flight(task, 0) for task in packs])
-                while self.flights:
-                    landed = self._wait()
-                    if landed is None:
-                        raise ClusterError(self.workers.why_hopeless() or "nothing came back")
-                    losses = Losses.of(landed, self.deaths)
-                    for one in landed:
-                        assert isinstance(one, Landed)  # nobody asks for files back
-                        known = result_of(one, steps[number], losses)
-                        if known is None:
-                            self._send([Flight(one.flight.task, one.flight.attempt + 1)])
-                        else:
-                            loaded[place_of(one.flight.task)] = known
-                return loaded
+                return load_packs(packs, steps[number], self._send, self._land)
 
         return load
-
-    # -- small things -------------------------------------------------------------------------
 
     def note(self, records: Sequence[Record]) -> None:
         """Keep records and announce them."""
         for record in records:
             self.records.append(record)
             self.settings.announce(RecordAdded(record, time.time()))
-
-    def _remove(self, files: Sequence[Path]) -> None:
-        for path in files:
-            path.unlink(missing_ok=True)

@@ -6,12 +6,13 @@ For loaders that read pixels; the driver sends the tasks, `opening` takes what w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mirar_dask.engine.flights import Landed
+from mirar_dask.engine.flights import Flight, GivenBack, Landed
 from mirar_dask.engine.losses import Losses
+from mirar_dask.engine.opening import Loaded
 from mirar_dask.engine.retries import ATTEMPTS
 from mirar_dask.engine.types import LoadWork, Task
 from mirar_dask.processors.base.outcome import Record, Status
@@ -31,12 +32,38 @@ def packs_of(paths: Sequence[Path], number: int, step: BaseProcessor, threads: i
     ]
 
 
-def place_of(task: Task) -> int:
-    """Return the place of a pack among all."""
-    return -1 - task.number
+def load_packs(
+    packs: Sequence[Task],
+    step: BaseProcessor,
+    send: Callable[[Sequence[Flight]], None],
+    land: Callable[[], tuple[Sequence[Landed | GivenBack], Losses]],
+) -> Loaded:
+    """Have packs loaded; return images and records of each, in their order.
+
+    Parameters
+    ----------
+    packs : sequence of Task
+        From `packs_of`.
+    step : BaseProcessor
+        The loader.
+    send, land : callable
+        Hand tasks over, and wait for those that came back.
+    """
+    loaded: dict[int, tuple[list[Any], list[Record]]] = {}
+    send([Flight(task, 0) for task in packs])
+    while len(loaded) < len(packs):
+        landed, losses = land()
+        for one in landed:
+            assert isinstance(one, Landed)  # nobody asks for files back
+            known = _result_of(one, step, losses)
+            if known is None:
+                send([Flight(one.flight.task, one.flight.attempt + 1)])
+            else:
+                loaded[one.flight.task.number] = known
+    return [loaded[task.number] for task in packs]
 
 
-def result_of(
+def _result_of(
     landed: Landed, step: BaseProcessor, losses: Losses
 ) -> tuple[list[Any], list[Record]] | None:
     """Return the images and records of a pack; None if it is to be tried again."""

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 MEMO = "memo.jsonl"
 """Name of the file in a run's folder."""
 _MASTER = "master"
+_QUARANTINED = "quarantined"
 
 
 class Memo:
@@ -45,6 +46,8 @@ class Memo:
         self.night, self.run = night, run
         self._lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._masters: dict[Path, Mark] = {}
+        self.quarantined: set[str] = set()
+        """Raw frames that killed their workers in an earlier run."""
         self._written: set[str] = set()
         """Keys that this run has in its file."""
         self.recalls_own = False
@@ -107,6 +110,10 @@ class Memo:
             name = str(mark.path.relative_to(self.night)) if inside else str(mark.path)
             values = {_MASTER: [name, mark.size, mark.mtime_ns, mark.inode]}
             self._write(json.dumps(values))
+
+    def remember_quarantined(self, names: Iterable[str]) -> None:
+        """Keep the names of raw frames that killed their workers each time."""
+        self._write(json.dumps({_QUARANTINED: list(names)}))
 
     def altered_masters(self) -> list[Path]:
         """Masters of this night that are no longer what an earlier run made.

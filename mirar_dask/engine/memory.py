@@ -187,6 +187,21 @@ def refuse_if_too_large(nbytes: int, label: str, worker_memory: int) -> None:
         )
 
 
+def refuse_too_large(
+    steps: Sequence[BaseProcessor], bunches: Sequence[Bunch], share: int, worker_memory: int
+) -> None:
+    """Raise if the largest task of some steps does not fit a worker.
+
+    Raises
+    ------
+    TaskTooLargeError
+        As `refuse_if_too_large`.
+    """
+    members = [member for bunch in bunches for member in bunch.members]
+    nbytes, label = largest_task(steps, members, held_by_images(share))
+    refuse_if_too_large(nbytes, label, worker_memory)
+
+
 def unsaid(steps: Iterable[BaseProcessor]) -> list[str]:
     """Names of the steps on whole batches that do not say how much memory they need."""
     return [

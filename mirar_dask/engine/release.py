@@ -49,3 +49,9 @@ class FileLedger:
 
     def __len__(self) -> int:
         return len(self._ours)
+
+
+def remove(files: Iterable[Path]) -> None:
+    """Remove files that nobody needs any more."""
+    for path in files:
+        path.unlink(missing_ok=True)

@@ -117,10 +117,11 @@ class Retries:
             self._deaths[part.number] = self._deaths.get(flight.task.number, ())
             self.waiting.append(Flight(part, flight.attempt + 1))
 
-    def try_singly(self, trials: Sequence[Task], death: Death) -> None:
-        """Have each image of a task that was given up tried by itself, once and once more."""
+    def try_singly(self, trials: Sequence[Task], death: Death | None = None) -> None:
+        """Have images that may be at fault taken each by itself; a death before counts for each."""
         for trial in trials:
-            self._deaths[trial.number] = (death,)
+            if death is not None:
+                self._deaths[trial.number] = (death,)
             self.waiting.append(Flight(trial, 0))
 
     def why_given_up(self, task: Task, death: Death) -> str:
@@ -190,7 +191,7 @@ class Retries:
         return sent
 
     def _place(self, flight: Flight, spots: Sequence[Spot], busy: Counter[str]) -> Flight | None:
-        deaths = self._deaths[flight.task.number]
+        deaths = self._deaths.get(flight.task.number, ())
         known = [self.workers.seen[d.worker] for d in deaths if d.worker in self.workers.seen]
         there = elsewhere(spots, {k.spot.host for k in known}, {k.spot.name for k in known})
         ripe = time.monotonic() - SETTLED_SECONDS

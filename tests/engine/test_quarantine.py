@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mirar_dask.cluster import ClusterSpec, connect
 from mirar_dask.data import Dataset, ImageBatch
 from mirar_dask.engine import Engine, RunResult, SerialEngine, Status
+from mirar_dask.engine.events import TaskLost
+from mirar_dask.engine.memo import Memo
 from mirar_dask.processors.base_processor import BaseImageProcessor, BaseProcessor
 from mirar_dask.processors.utils.image_saver import ImageSaver
 from mirar_dask.testing.engine_contract import Doubles, configured, reduction, settings_for
@@ -98,3 +101,22 @@ def test_a_batch_that_kills_as_a_whole_is_lost_as_a_whole(raw: Path, tmp_path: P
     lost = [record for record in result.records if record.status is Status.LOST]
     assert sorted(len(record.names) for record in lost) == [3, 3]
     assert not list((tmp_path / "a").rglob("reduced/*"))
+
+
+def test_a_frame_that_killed_before_is_tried_alone_at_once_when_resumed(
+    raw: Path, tmp_path: Path
+) -> None:
+    """It has two attempts more, and takes no other task down with it."""
+    bad, marks = sorted(path.name for path in raw.glob("*FIELD*"))[0], tmp_path / "marks"
+    steps, lost = in_a_pack(bad, marks), []
+    with connect(ClusterSpec.parse("local", workers=1), dashboard=False) as engine:
+        for earlier in ([], [tmp_path / "memo1"]):
+            events: list[Any] = []
+            path = tmp_path / f"memo{len(earlier) + 1}"
+            with Memo(tmp_path / "a", path, path.name, earlier) as memo:
+                settings = settings_for(raw, tmp_path / "a", memo=memo, listeners=(events.append,))
+                result = engine.run(configured(steps), Dataset([ImageBatch()]), settings)
+            assert result.frames[bad] is Status.LOST
+            lost.append([event.names for event in events if isinstance(event, TaskLost)])
+    assert len(lost[0]) >= 3
+    assert lost[1] == [(bad,), (bad,)]
