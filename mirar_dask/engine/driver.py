@@ -82,6 +82,11 @@ class DaskEngine:
     ask_job: AskJob = nothing_known
     patience: float = LATE_SECONDS
 
+    @property
+    def connected(self) -> bool:
+        """Whether the scheduler is there."""
+        return bool(self.client.status == "running")
+
     def apply(
         self, processors: Sequence[BaseProcessor], dataset: Dataset
     ) -> tuple[Dataset, ErrorStack]:

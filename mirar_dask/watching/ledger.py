@@ -7,6 +7,7 @@ the same night begins with what the last one knew. `Follower` writes it, `summar
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -16,9 +17,12 @@ from statistics import median
 from typing import Any
 
 from mirar_dask.atomic import replacing
+from mirar_dask.errors import WriteError
 from mirar_dask.monitoring.runs import run_folders
 from mirar_dask.monitoring.watched import GLANCE, latency_text
 from mirar_dask.watching.sightings import FileMark
+
+logger = logging.getLogger(__name__)
 
 LEDGER = "watch.jsonl"
 """The file, in the run's folder."""
@@ -140,7 +144,10 @@ class Ledger:
         return entry
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line) + "\n")
+        try:
+            self._file.write(json.dumps(line) + "\n")
+        except OSError as error:  # a full disk; what is not known later is looked at again
+            logger.warning("the state of the night cannot be kept: %s", error)
 
 
 def _tuples(value: Any) -> Any:
@@ -214,6 +221,9 @@ def glance(ledger: Ledger) -> dict[str, Any]:
 
 def save_glance(ledger: Ledger, **more: Any) -> None:
     """Write how a night stands beside its ledger, whole or not at all."""
-    with replacing(ledger.path.with_name(GLANCE)) as temporary:
-        text = json.dumps({**glance(ledger), **more}, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps({**glance(ledger), **more}, indent=1)
+    try:
+        with replacing(ledger.path.with_name(GLANCE)) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    except WriteError as error:
+        logger.warning("%s", error)

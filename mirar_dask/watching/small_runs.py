@@ -8,6 +8,7 @@ from dataclasses import replace
 from mirar_dask.data import Dataset, ImageBatch
 from mirar_dask.engine.memory import TaskTooLargeError
 from mirar_dask.engine.types import Engine, RunResult, RunSettings
+from mirar_dask.errors import ClusterError
 from mirar_dask.monitoring.state import FAILURES
 from mirar_dask.planning import steps_of
 from mirar_dask.processors.base.outcome import Record, Status
@@ -99,6 +100,13 @@ class SmallRuns:
         except TaskTooLargeError as error:
             names = tuple(frame.name for frame in frames)
             return Record(names, Status.FAILED, "plan", " ".join(str(error).split()))
+        except Exception as error:
+            if getattr(self.engine, "connected", True):
+                raise
+            raise ClusterError(
+                "the scheduler is gone; start it again, and then the same command, "
+                "which goes on with the night"
+            ) from error
 
 
 def what_became(
