@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from astropy.io import fits
 
+from mirar_dask.errors import ClusterError
 from mirar_dask.monitoring.heartbeat import NightBusyError
 from mirar_dask.monitoring.watched import watch_facts
 from mirar_dask.processors.base.outcome import Status
@@ -244,3 +247,39 @@ def test_a_pipeline_of_mirar_gets_what_it_requires_of_earlier_nights(frames: Pat
 def fits_of(product: Path, key: str) -> Path:
     """Return the file that a header key of a product names."""
     return product.parents[1] / "calibration" / Path(fits.getheader(product)[key]).name
+
+
+SCHEDULER = """
+import time
+from distributed import LocalCluster
+
+options = {"processes": False, "protocol": "tcp", "dashboard_address": None}
+with LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster:
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_watch_whose_scheduler_is_gone_says_so_and_goes_on_elsewhere(
+    frames: Path, tmp_path: Path
+):
+    """One sentence, not a traceback; on another cluster the same night comes to its end."""
+    raw, out = tmp_path / "n1", tmp_path / "out"
+    copy(of(frames, "bias", "dark", "flat", "FIELD1_g"), raw)
+    with subprocess.Popen(
+        [sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True
+    ) as scheduler:
+        assert scheduler.stdout is not None
+        asked = settings(raw, out, **CALIBRATED)
+        there = replace(asked, cluster=scheduler.stdout.readline().strip(), workers=None)
+
+        def say(text: str) -> None:
+            if "reduced" in text:
+                scheduler.kill()
+                copy(of(frames, "FIELD1_r"), raw)
+
+        with pytest.raises(ClusterError, match="the scheduler is gone; start it again"):
+            follow_night(request_watch(there, QUICK), QUICK, say=say)
+    watch_night(asked, QUICK)
+    assert differences(out / "imager/n1", batch(raw, tmp_path / "batch", **REDUCE)) == []
