@@ -20,6 +20,7 @@ from mirar_dask.engine.types import Engine, RunSettings
 from mirar_dask.errors import ErrorStack, ProcessorError, UsageError
 from mirar_dask.paths import get_output_path
 from mirar_dask.processors.base_processor import BaseProcessor, PrerequisiteError
+from mirar_dask.processors.utils.error_annotator import ErrorStackAnnotator
 from mirar_dask.registry import register_pipeline
 
 if TYPE_CHECKING:
@@ -185,6 +186,8 @@ class Pipeline:
     ) -> list[BaseProcessor]:
         """Return the processors that follow a reduction as it happens.
 
+        The first writes the errors so far into the headers of the images.
+
         Parameters
         ----------
         errorstack : ErrorStack
@@ -199,7 +202,8 @@ class Pipeline:
             if isinstance(selected_configurations, str)
             else selected_configurations
         )
-        return [step for name in names for step in self.load_pipeline_configuration(name)]
+        steps = [step for name in names for step in self.load_pipeline_configuration(name)]
+        return [ErrorStackAnnotator(errorstack, processed_images), *steps]
 
     # -- where things go ----------------------------------------------------------------------
 

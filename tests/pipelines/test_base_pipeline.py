@@ -11,7 +11,7 @@ from astropy.io.fits import Header
 
 from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.engine import SerialEngine
-from mirar_dask.errors import UsageError
+from mirar_dask.errors import ErrorReport, ErrorStack, UsageError
 from mirar_dask.paths import Roots, use_roots
 from mirar_dask.pipelines.base_pipeline import Pipeline
 from mirar_dask.processors.base_processor import BaseImageProcessor, PrerequisiteError
@@ -175,3 +175,12 @@ def test_two_pipelines_of_one_name_are_an_error_that_names_both() -> None:
             name = Toy.name
 
     assert "Other" in str(caught.value)
+
+
+def test_a_postprocessing_begins_with_the_errors_of_the_reduction():
+    """They are written into the headers before any other step, as in mirar."""
+    errors = ErrorStack([ErrorReport(ValueError("x"), "step", ["a.fits"])])
+    steps = Toy().postprocess_configuration(errors, "default", ["b.fits"])
+    assert steps[1:] == [ADDS, ADDS]
+    images = steps[0].apply(ImageBatch([_image(f"{name}.fits") for name in "abc"]))
+    assert [image["PROCFAIL"] for image in images] == ["ValueError", "", "Not Processed"]
