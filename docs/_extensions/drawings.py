@@ -35,7 +35,8 @@ LAYERS: list[tuple[str, tuple[str, ...]]] = [
     ("standard library only", ("errors", FOUNDATION)),
 ]
 """Packages from top to bottom, with what the reader is told of each; the two groups of modules are
-found by what they import, and so are the lines."""
+found by what they import, and so are the lines. Packages that are not named here belong to the
+composition."""
 
 BOX, HEIGHT, GAP_X, GAP_Y, LEFT = 112, 38, 24, 46, 172
 
@@ -67,8 +68,6 @@ def imports_between_parts() -> Counter[tuple[str, str]]:
 def groups_of_modules(found: dict[str, Counter[str]]) -> dict[str, str]:
     """Tell of each module that is no package whether it uses packages or is used by them."""
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    if new := packages - {part for _, parts in LAYERS for part in parts}:
-        raise ValueError(f"LAYERS in docs/_extensions/drawings.py has no place for {sorted(new)}")
     modules = {part for part in found if part not in packages and not part.startswith("__")}
     above = {part for part in modules if found[part].keys() & (packages - {"errors"})}
     while more := {part for part in modules - above if found[part].keys() & above}:
@@ -96,6 +95,13 @@ def imported(tree: ast.AST) -> Iterator[str]:
         yield from (name for name in names if name.startswith("mirar_dask."))
 
 
+def rows() -> list[tuple[str, tuple[str, ...]]]:
+    """Return the layers with all packages that there are."""
+    named = {part for _, parts in LAYERS for part in parts}
+    others = sorted({path.parent.name for path in PACKAGE.glob("*/__init__.py")} - named)
+    return [(word, (*parts, *others) if COMPOSITION in parts else parts) for word, parts in LAYERS]
+
+
 def text_of(part: str) -> list[str]:
     """Return the lines that stand in the box of a part: its name, or the names of its modules."""
     return textwrap.wrap(", ".join(members(part)), 46) or [part]
@@ -105,22 +111,19 @@ def text_of(part: str) -> list[str]:
 def layers_svg() -> str:
     """Draw the parts in their layers, and a line for each pair of which one imports the other."""
     counts = imports_between_parts()
-    width = LEFT + 5 * (BOX + GAP_X) + 10
     place: dict[str, tuple[float, float]] = {}
     size: dict[str, tuple[float, float]] = {}
     y = 10.0
     tops = []
-    for _, parts in LAYERS:
-        tall = HEIGHT
-        for part in parts:
-            lines_in = text_of(part)
-            size[part] = (
-                BOX if len(lines_in) == 1 else 3 * BOX,
-                max(HEIGHT, 14 + 16 * len(lines_in)),
-            )
-            tall = max(tall, size[part][1])
-        inside = sum(size[part][0] for part in parts) + (len(parts) - 1) * GAP_X
-        x = LEFT + (width - LEFT - 10 - inside) / 2
+    layers = rows()
+    for part in (part for _, parts in layers for part in parts):
+        lines_in = len(text_of(part))
+        size[part] = (BOX if lines_in == 1 else 3 * BOX, max(HEIGHT, 14 + 16 * lines_in))
+    spans = [sum(size[part][0] + GAP_X for part in parts) - GAP_X for _, parts in layers]
+    width = LEFT + max(spans) + 10
+    for (_, parts), span in zip(layers, spans, strict=True):
+        tall = max(size[part][1] for part in parts)
+        x = LEFT + (width - LEFT - 10 - span) / 2
         for part in parts:
             place[part] = (x, y)
             x += size[part][0] + GAP_X
@@ -140,7 +143,7 @@ def layers_svg() -> str:
             f'fill="none" stroke="#5b7c99" stroke-opacity="0.45" stroke-width="{stroke:.1f}">'
             f"<title>{part} imports {other}: {number} times</title></path>"
         )
-    for middle, (word, parts) in zip(tops, LAYERS, strict=True):
+    for middle, (word, parts) in zip(tops, layers, strict=True):
         words.append(f'<text x="4" y="{middle + 4:.0f}" fill="#455a64">{escape(word)}</text>')
         for part in parts:
             (x, y), (wide, tall) = place[part], size[part]
