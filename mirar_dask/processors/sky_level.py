@@ -18,6 +18,8 @@ SKY_RMS_KEY = "SKYRMS"
 SAMPLE = 16_000
 """Pixels that are looked at; they tell the level to a hundredth of the noise."""
 _MAD_TO_SIGMA = 1.4826
+_OUTLIER = 4.0
+"""Standard deviations from which a difference is no noise."""
 
 
 def sky_cards(data: np.ndarray) -> dict[str, tuple[float, str]]:
@@ -39,10 +41,20 @@ def sky_cards(data: np.ndarray) -> dict[str, tuple[float, str]]:
     level = _median(sample)
     # Stars and gradients are alike in neighbours: their difference is noise.
     with np.errstate(invalid="ignore"):
-        differences = np.subtract(beside, sample, dtype=np.float64)
-        noise = _MAD_TO_SIGMA * _median(np.abs(differences)) / math.sqrt(2)
+        noise = _scatter(np.abs(np.subtract(beside, sample, dtype=np.float64))) / math.sqrt(2)
     found = {SKY_KEY: (level, "median of the image"), SKY_RMS_KEY: (noise, "noise of its sky")}
     return {k: (rounded(v), text) for k, (v, text) in found.items() if math.isfinite(v)}
+
+
+def _scatter(sizes: np.ndarray) -> float:
+    """Return the standard deviation of Gaussian values of these sizes, whatever outliers do.
+
+    By their mean without outliers: the median of counts is a whole number, and too coarse.
+    """
+    sizes = sizes[np.isfinite(sizes)]
+    limit = _OUTLIER * _MAD_TO_SIGMA * _median(sizes)
+    kept = sizes[sizes <= limit] if limit > 0 else sizes
+    return math.sqrt(math.pi / 2) * float(kept.mean()) if kept.size else math.nan
 
 
 def _step(size: int, row: int) -> int:

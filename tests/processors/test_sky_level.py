@@ -40,7 +40,14 @@ def test_columns_of_a_detector_do_not_count_alone():
     """The sample goes over all columns, whatever the width of a frame."""
     data = np.zeros((1024, 1024), np.float32)
     data[:, ::2] = 100.0
-    assert sky_cards(data)["SKYRMS"][0] == pytest.approx(1.4826 * 100 / np.sqrt(2), rel=1e-6)
+    assert sky_cards(data)["SKYRMS"][0] == pytest.approx(100 * np.sqrt(np.pi) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", [1.5, 3.0])
+def test_the_noise_of_whole_counts_is_no_whole_number(noise: float):
+    """Integers tell their noise to a few percent, rounding included."""
+    counts = np.random.default_rng(2).normal(500, noise, (600, 500)).round().astype(np.int16)
+    assert sky_cards(counts)["SKYRMS"][0] == pytest.approx(np.hypot(noise, 0.29), rel=0.06)
 
 
 def test_a_saver_writes_what_it_measured(tmp_path: Path):

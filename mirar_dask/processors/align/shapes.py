@@ -17,7 +17,10 @@ from mirar_dask.processors.align.transform import FloatArray
 MOST_STARS = 60
 LEAST_SNR = 15.0
 """Fainter stars tell more of the noise than of themselves."""
-LEAST_STARS = 3
+LEAST_STARS = 5
+BELIEVED = (0.5, 1.7)
+"""Median width in units of the one that stars were found with. What is wider by far are not stars
+but clumps, such as the core of a cluster; what is narrower are defects."""
 _ROUNDS = 12
 _TO_FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _WIDEST = 3.0
@@ -49,7 +52,7 @@ def star_shape(image: FloatImage, stars: StarList) -> StarShape | None:
     Returns
     -------
     StarShape or None
-        None if too few stars stand out.
+        None if too few stars stand out, or they are as wide as no stars would be.
     """
     bright = stars.select(stars.snr >= LEAST_SNR).brightest(MOST_STARS)
     if len(bright) < LEAST_STARS:
@@ -59,11 +62,12 @@ def star_shape(image: FloatImage, stars: StarList) -> StarShape | None:
     good = (size > stars.sigma / _WIDEST) & (size < stars.sigma * _WIDEST)
     if good.sum() < LEAST_STARS:
         return None
+    width = float(np.median(size[good]))
+    if not BELIEVED[0] <= width / stars.sigma <= BELIEVED[1]:
+        return None
     half, spread = (sxx + syy)[good] / 2, np.hypot((sxx - syy)[good] / 2, sxy[good])
     axes = np.sqrt(np.maximum(half - spread, 0.0) / (half + spread))
-    return StarShape(
-        float(_TO_FWHM * np.median(size[good])), float(np.median(1.0 - axes)), len(stars)
-    )
+    return StarShape(_TO_FWHM * width, float(np.median(1.0 - axes)), len(stars))
 
 
 def _moments(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mirar_dask.io import open_image
 from mirar_dask.processors.align.cleaning import detection_image
 from mirar_dask.processors.align.shapes import StarShape, star_shape
 from mirar_dask.processors.align.starlist import best_kernel, find_stars
@@ -46,3 +49,18 @@ def test_a_frame_without_stars_has_no_seeing():
     """Noise is not measured as stars."""
     noise = np.random.default_rng(1).normal(500, 12, (256, 256)).astype(np.float32)
     assert look(noise) is None
+
+
+def test_the_core_of_a_cluster_is_no_star():
+    """A crowd without stars of its own has no seeing, rather than a wrong one."""
+    rng = np.random.default_rng(4)
+    image = np.full((512, 512), 500, np.float32)
+    x, y = rng.normal(256, 45, (2, 3000)).clip(10, 500)
+    add_stars(image, x, y, np.full(3000, 3000.0), 12.0)
+    assert look(image + rng.normal(0, 12, image.shape).astype(np.float32)) is None
+
+
+def test_real_frames_of_a_cluster_tell_no_seeing(real_frames: list[Path]):
+    """Their few bright spots are the cluster itself."""
+    for path in real_frames[:2]:
+        assert look(np.asarray(open_image(path).view_data())) is None

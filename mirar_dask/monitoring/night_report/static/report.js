@@ -17,6 +17,12 @@ function figure(value) {
   if (size >= 1e5 || (size < 1e-3 && size > 0)) return value.toExponential(2);
   return String(Number(value.toPrecision(4)));
 }
+/* Values of an axis with as many digits as tell them apart. */
+function axisFigure(value, ticks) {
+  const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 0;
+  const digits = Math.max(0, -Math.floor(Math.log10(step || 1) + 1e-9));
+  return step && digits <= 7 && Math.abs(value) < 1e6 ? value.toFixed(digits) : figure(value);
+}
 const day = (t) => new Date(1000 * t).toISOString().slice(0, 10);
 
 /* Round values along an axis, at most so many. */
@@ -84,14 +90,15 @@ function plot(title, unit, spots, groups, axis) {
   const median = ys[Math.floor(ys.length / 2)];
   const drawing = svg("svg", { class: "plot", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img",
     "aria-label": `${title} against ${axis}: ${spots.length} values from ${figure(ys[0])} to ${figure(ys[ys.length - 1])}, median ${figure(median)} ${unit}` });
-  for (const v of ticks(y0, y1, 4)) {
+  const up = ticks(y0, y1, 4);
+  for (const v of up) {
     drawing.append(svg("line", { class: "rule", x1: LEFT, x2: WIDE - RIGHT, y1: y(v), y2: y(v) }),
-      svg("text", { x: LEFT - 5, y: y(v) + 3.5, "text-anchor": "end" }, figure(v)));
+      svg("text", { x: LEFT - 5, y: y(v) + 3.5, "text-anchor": "end" }, axisFigure(v, up)));
   }
-  const along = axis === "time" ? timeTicks(x0, x1, x1 - x0 > 3 * 86400 ? 3 : 5) : ticks(x0, x1, 5);
+  const along = axis === "time" ? timeTicks(x0, x1, x1 - x0 > 3 * 86400 || x1 - x0 < 600 ? 3 : 5) : ticks(x0, x1, 5);
   for (const v of along) {
     drawing.append(svg("line", { class: "rule", x1: x(v), x2: x(v), y1: TOP, y2: HIGH - BOTTOM }),
-      svg("text", { x: Math.min(x(v), WIDE - 22), y: HIGH - 6, "text-anchor": "middle" }, axis === "time" ? timeWord(v, x1 - x0) : figure(v)));
+      svg("text", { x: Math.min(x(v), WIDE - 22), y: HIGH - 6, "text-anchor": "middle" }, axis === "time" ? timeWord(v, x1 - x0) : axisFigure(v, along)));
   }
   drawing.append(svg("rect", { class: "frame-of", x: LEFT, y: TOP, width: WIDE - LEFT - RIGHT, height: HIGH - BOTTOM - TOP }));
   groups.forEach((group, n) => {
