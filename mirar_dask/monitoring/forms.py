@@ -64,6 +64,8 @@ class PlanStepForm(_Named, total=False):
 class PlanBatchForm(TypedDict, total=False):
     """What a plan says of a batch."""
 
+    name: str
+    members: list[str]
     steps: list[str]
 
 
@@ -84,6 +86,7 @@ class PlanForm(TypedDict, total=False):
     steps: list[PlanStepForm]
     batches: list[PlanBatchForm]
     masters: list[PlanMasterForm]
+    late: list[str] | str
 
 
 class EndingForm(TypedDict):

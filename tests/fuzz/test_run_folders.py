@@ -208,3 +208,22 @@ def test_signs_of_life_are_read_or_passed_over(
         if name == OWNER and found is not None:
             assert found.lives() in (True, False, None)  # type: ignore[union-attr]
         (folder / name).unlink()
+
+
+FOUND = {
+    "a step without a name": ("plan.json", b'{"frames": 1, "steps": [{"form": "source"}]}'),
+    "no list of steps": ("plan.json", b'{"steps": 7, "batches": {"a": 1}}'),
+    "a time beyond all": ("journal.jsonl", b'{"event": "RunEnded", "counts": {}, "time": 1e300}'),
+    "a time that is no number": ("alive.json", b'{"beat": NaN}'),
+    "nested without end": ("request.json", b"[" * 100_000),
+}
+"""Cases that fuzzing found: the file, and what was in it."""
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_what_was_found_stays_mended(case: str, run_folder: Path, out: Path, put: Any) -> None:
+    """Each command, on each of them."""
+    name, content = FOUND[case]
+    put({name: content})
+    for number in range(len(COMMANDS)):
+        check_commands(run_folder, out, number)

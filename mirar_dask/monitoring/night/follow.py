@@ -5,7 +5,6 @@ Safe to be asked by several threads: one reads, the others wait for it.
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 import time
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mirar_dask.monitoring import forms
 from mirar_dask.monitoring.heartbeat import read_sign
 from mirar_dask.monitoring.job_file import read_job
 from mirar_dask.monitoring.night import detail
@@ -151,7 +151,6 @@ def read_plan(folder: Path) -> Mapping[str, Any] | None:
     try:
         if path.stat().st_size > LARGEST_PLAN:
             return None
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return forms.read_plan(folder)
+    except OSError:
         return None
-    return plan if isinstance(plan, dict) else None
