@@ -42,8 +42,8 @@ def test_the_call_from_python_runs_as_it_is_printed(
 
 
 def test_every_option_that_the_readme_names_is_there(command):
-    """Of `run`, `plan` and `submit`."""
-    help_text = "".join(command(name, "--help").out for name in ("run", "plan", "submit"))
+    """Of `run`, `plan`, `submit` and `report`."""
+    help_text = "".join(command(name, "--help").out for name in ("run", "plan", "submit", "report"))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--rm"}
     assert sorted(option for option in named if option not in help_text) == []
 
