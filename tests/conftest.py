@@ -34,6 +34,16 @@ def own_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     vars(cache).update(outside)
 
 
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test defines is known no more when it is over."""
+    from mirar_dask.processors.base_processor import BaseProcessor
+    from mirar_dask.registry import pipelines
+
+    monkeypatch.setattr(pipelines, "_classes", dict(pipelines._classes))
+    monkeypatch.setattr(BaseProcessor, "subclasses", dict(BaseProcessor.subclasses))
+
+
 @pytest.fixture(scope="session")
 def real_frames() -> list[Path]:
     """Return the FITS files of a real night, which stand beside a checkout of the project."""

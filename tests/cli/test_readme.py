@@ -12,6 +12,8 @@ from astropy.io import fits
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
+pytestmark = pytest.mark.usefixtures("forgotten")
+
 
 def test_the_processor_and_its_pipeline_run_as_they_are_printed(command, night, tmp_path: Path):
     """Both code blocks in one file, as the text says."""

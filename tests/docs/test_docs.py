@@ -13,10 +13,10 @@ import pytest
 import mirar_dask
 from mirar_dask.data import Image, ImageBatch
 from mirar_dask.pipelines.instrument import read_instrument
-from mirar_dask.processors.base_processor import BaseProcessor
-from mirar_dask.registry import pipelines
 from mirar_dask.testing import simulate_night
 from mirar_dask.testing.images import make_image
+
+pytestmark = pytest.mark.usefixtures("forgotten")
 
 PACKAGE = Path(mirar_dask.__file__).parent
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,13 +39,6 @@ def test_examples_in_docstrings_are_true(path: Path):
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     result = doctest.testmod(importlib.import_module(".".join(parts)))
     assert result.attempted and not result.failed
-
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a page defines is known no more when its test is over."""
-    monkeypatch.setattr(pipelines, "_classes", dict(pipelines._classes))
-    monkeypatch.setattr(BaseProcessor, "subclasses", dict(BaseProcessor.subclasses))
 
 
 def run(code: list[str]) -> dict[str, object]:
