@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from pathlib import Path
 from mirar_dask.errors.exceptions import WriteError
 
 TEMPORARY_PREFIX = ".tmp-"
+HALF_WRITTEN = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{12}-.*", re.DOTALL)
+"""Names of files that are being written, or were when their writer was killed."""
 _MAX_NAME_BYTES = 200
 _REASONS = {
     errno.ENOSPC: "no space is left on the disk; free some or choose another output folder",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mirar_dask.atomic import TEMPORARY_PREFIX
+from mirar_dask.atomic import HALF_WRITTEN
 from mirar_dask.cluster.certificates import TLS
 from mirar_dask.cluster.sighting import TOKEN_PREFIX
 from mirar_dask.data.cache import is_cache_file
@@ -23,7 +23,6 @@ from mirar_dask.monitoring.heartbeat import ALIVE, SILENT_SECONDS, read_sign, ru
 from mirar_dask.monitoring.run_folder import CACHE
 from mirar_dask.monitoring.runs import REQUEST, run_folders
 
-HALF_WRITTEN = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{12}-.*", re.DOTALL)
 PROBE = re.compile(re.escape(TOKEN_PREFIX) + r"[a-z0-9]+-[0-9a-f]{12}")
 SCHEDULER = re.compile(r"\.scheduler-[^/]+\.json")
 _KINDS = ((HALF_WRITTEN, "half-written file"), (PROBE, "probe file"), (SCHEDULER, "scheduler file"))

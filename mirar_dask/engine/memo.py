@@ -63,6 +63,8 @@ class Memo:
             if has_form(values, _MasterLine):
                 path, *rest = values[_MASTER]
                 self._masters.setdefault(self.night / path, Mark(self.night / path, *rest))
+            elif has_form(values, _QuarantinedLine):
+                self.quarantined.update(values[_QUARANTINED])
             elif has_form(values, _NodeLine):
                 key = values["key"]
                 found[key] = None if key in found else values
@@ -149,6 +151,10 @@ class Memo:
 
 class _MasterLine(TypedDict):
     master: tuple[str, int, int, int]
+
+
+class _QuarantinedLine(TypedDict):
+    quarantined: list[str]
 
 
 class _NodeLine(TypedDict):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from mirar_dask.atomic import TEMPORARY_PREFIX
+from mirar_dask.atomic import HALF_WRITTEN, TEMPORARY_PREFIX
 from mirar_dask.monitoring.job_file import JOB
 
 RUNS = "runs"
@@ -80,7 +80,7 @@ def remove_half_written(night: Path) -> None:
     workers that were killed, or lie where nothing could be removed for a while.
     """
     for path in night.rglob(f"{TEMPORARY_PREFIX}*"):
-        if path.relative_to(night).parts[0] == RUNS:
-            continue  # a run writes its own signs all the time
+        if path.relative_to(night).parts[0] == RUNS or not HALF_WRITTEN.fullmatch(path.name):
+            continue  # a run writes its own signs all the time; others may have such files too
         with suppress(OSError):  # a worker that was thought dead was at its end
             path.unlink()

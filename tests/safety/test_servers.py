@@ -16,8 +16,8 @@ from mirar_dask.cluster.listening import scheduler_options
 from mirar_dask.cluster.runner import worker_command
 
 
-def listening() -> set[str]:
-    """Return the addresses on which this process and those that it started listen."""
+def listening() -> set[tuple[str, int]]:
+    """Return the addresses and ports on which this process and those that it started listen."""
     found = set()
     me = psutil.Process()
     for process in [me, *me.children(recursive=True)]:
@@ -25,7 +25,7 @@ def listening() -> set[str]:
             connections = process.net_connections(kind="inet")
         except psutil.NoSuchProcess:
             continue
-        found |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+        found |= {tuple(c.laddr) for c in connections if c.status == psutil.CONN_LISTEN}
     return found
 
 
@@ -46,7 +46,7 @@ def test_clusters_of_one_machine_are_reached_from_it_alone(
     with connect(spec, folder=tmp_path):
         found = listening() - before
         assert found
-        assert all(ipaddress.ip_address(address).is_loopback for address in found), found
+        assert all(ipaddress.ip_address(address).is_loopback for address, _ in found), found
 
 
 def test_schedulers_for_other_hosts_listen_on_one_interface_and_their_pages_on_none() -> None:
