@@ -33,7 +33,9 @@ def gone(group: int, seconds: float = 5.0) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are listed from /proc")
-@pytest.mark.parametrize("cluster", ["serial", "threads", "local"])
+@pytest.mark.parametrize(
+    "cluster", ["serial", pytest.param("threads", marks=pytest.mark.slow), "local"]
+)
 def test_ctrl_c_ends_a_run_in_seconds(slow_run, night: Path, tmp_path: Path, cluster: str):
     """A terminal sends it to workers too: they print nothing, and none stays."""
     with slow_run(night, tmp_path, cluster) as process:

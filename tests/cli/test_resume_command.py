@@ -87,7 +87,7 @@ def kill_when(n_lines: int, frames: Path, out: Path) -> None:
         process.wait()
 
 
-@pytest.mark.parametrize("n_lines", [1, 12, 30, 46])
+@pytest.mark.parametrize("n_lines", [1, pytest.param(12, marks=pytest.mark.slow), 30])
 def test_a_driver_that_was_killed_is_resumed_to_the_products_of_an_undisturbed_run(
     command: Command, frames: Path, undisturbed: Path, tmp_path: Path, n_lines: int
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 
 from mirar_dask.cluster import ClusterSpec, connect
@@ -58,12 +59,16 @@ def test_a_task_of_more_than_its_workers_limit_has_the_memory_of_the_host(
 
 
 def test_a_task_of_more_than_the_host_has_is_lost_with_the_numbers(
-    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    raw: Path, tmp_path: Path
 ) -> None:
     """Here the host is what a job was given; the rest of the night is reduced."""
-    monkeypatch.setenv(JOB_VARIABLE, "800")
     spec = ClusterSpec.parse("local", workers=1, memory=LIMIT)
-    with connect(spec, dashboard=False) as engine:
+    # The environment of this test would not do: workers are forked from a server of before.
+    environ = {**dask.config.get("distributed.nanny.environ"), JOB_VARIABLE: "800"}
+    with (
+        dask.config.set({"distributed.nanny.environ": environ}),
+        connect(spec, dashboard=False) as engine,
+    ):
         name, result = _with_a_hoarder(engine, raw, tmp_path / "a")
     lost = [record for record in result.records if record.status is Status.LOST]
     assert [record.names for record in lost] == [(name,)]

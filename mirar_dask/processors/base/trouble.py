@@ -129,7 +129,8 @@ def trouble_in(folder: Path, needed: int = 0, *, cache: bool = False) -> Trouble
         if room < needed:
             reason = f"{room / 1e6:.0f} MB are free in {folder}, {needed / 1e6:.0f} MB are needed"
             return Trouble(folder, reason, full=True, needed=needed)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=above)
+        # By a name that `clean` knows, should this process be killed just now.
+        handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY_PREFIX}{0:012x}-", dir=above)
         try:
             os.write(handle, b"0" * 4096)
         finally:
