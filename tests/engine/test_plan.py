@@ -157,7 +157,7 @@ def test_what_is_wrong_with_many_frames_is_printed_once(planned: Plan) -> None:
     told = str(replace(planned, missing=[*bad, other]))
     assert "missing: a.fits and 2 more at header: NoWordError: TYP = 'Licht' is not known" in told
     assert "missing: d.fits at header: NoWordError: TYP = 'x'" in told
-    assert "b.fits" not in told
+    assert " b.fits" not in told
 
 
 def test_an_empty_folder_is_nothing_to_do(tmp_path: Path) -> None:
