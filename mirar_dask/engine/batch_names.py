@@ -19,6 +19,10 @@ SHORT = 16
 """Characters up to which a value is worth telling though it is that of all images."""
 
 
+PARTS = ", "
+"""Between the parts of a value that is made of several, such as the group of a camera's frames."""
+
+
 class Turn(NamedTuple):
     """A place where images were divided, and the values of the part that one of them is in."""
 
@@ -28,6 +32,8 @@ class Turn(NamedTuple):
 
 Path = tuple[Turn, ...]
 """The turns that an image took."""
+Telling = Mapping[int, frozenset[str]]
+"""Steps at which not all images took the same turn, each with the parts that all values share."""
 
 
 def shown(name: str) -> str:
@@ -90,27 +96,40 @@ def of_paths(
     return names
 
 
-def of_master(step: str, path: Path, entry: str, telling: set[int]) -> str:
+def of_master(step: str, path: Path, entry: str, telling: Telling) -> str:
     """Name what goes into a master."""
     return _joined([step, entry, *_words(path, telling)])
 
 
-def telling_steps(paths: Iterable[Path]) -> set[int]:
-    """Steps at which not all images took the same turn."""
+def telling_steps(paths: Iterable[Path]) -> Telling:
+    """Find the steps at which not all images took the same turn."""
     found: dict[int, set[tuple[str, ...]]] = defaultdict(set)
     for path in set(paths):
         for step, values in path:
             found[step].add(values)
-    return {step for step, values in found.items() if len(values) > 1}
+    return {step: _shared(values) for step, values in found.items() if len(values) > 1}
 
 
-def _words(path: Path, telling: set[int]) -> list[str]:
+def _shared(turns: Iterable[tuple[str, ...]]) -> frozenset[str]:
+    """Parts that the values of all turns have: "gain 1.5" of "512x512, gain 1.5"."""
+    parts = [frozenset(part for value in values for part in value.split(PARTS)) for values in turns]
+    return frozenset.intersection(*parts)
+
+
+def _words(path: Path, telling: Telling) -> list[str]:
     words: list[str] = []
     for step, values in path:
         if step in telling:
             # Divided by filter, then by target and filter, it is "M31 r", not "r M31 r".
-            words = [*(word for word in words if word not in values), *values]
+            new = [_telling_parts(value, telling[step]) for value in values]
+            words = [*(word for word in words if word not in new), *new]
     return words
+
+
+def _telling_parts(value: str, shared: frozenset[str]) -> str:
+    # A value of one part stands for itself: "r" of both "M31 r" and "M33 r".
+    own = [part for part in value.split(PARTS) if part not in shared]
+    return PARTS.join(own) if PARTS in value and own else value
 
 
 def _last_value(path: Path) -> str:

@@ -126,6 +126,21 @@ def test_a_name_says_no_more_than_is_needed(
     assert names.of_paths(paths, entry, {}, {}) == expected
 
 
+def test_of_a_value_of_several_parts_those_are_told_that_differ() -> None:
+    """A night with one frame of another size does not have long names for all others."""
+    large, small = "1024x1024, bin 1x1, gain 1.5, camera a", "512x512, bin 1x1, gain 1.5, camera a"
+    paths = [
+        (*names.turn(0, large), *names.turn(1, ("M31", "g"))),
+        (*names.turn(0, large), *names.turn(1, ("M31", "r"))),
+        (*names.turn(0, small), *names.turn(1, ("M31", "g"))),
+    ]
+    assert names.of_paths(paths, "", {}, {}) == [
+        "1024x1024 M31 g",
+        "1024x1024 M31 r",
+        "512x512 M31 g",
+    ]
+
+
 def test_a_long_name_is_cut() -> None:
     """A header value of a page is no name."""
     assert len(names.of_key(("x" * 500, "r"))) == names.LONGEST
