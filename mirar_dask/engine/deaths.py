@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,6 @@ LOOK_SECONDS = 0.1
 """How often a nanny looks at the memory of its worker; a worker that grows fast dies between."""
 WORD_SECONDS = 2.0
 """How long the driver waits for word of a nanny; one whose host is gone never sends any."""
-AskJob = Callable[[str], str]
-"""Asks the queue system about the job of a worker, by the worker's name; empty for nothing."""
 NEARLY = 0.9
 """Part of its limit beyond which a worker that was killed is taken for one that grew too large."""
 
@@ -47,8 +45,6 @@ class Death:
     """Its nanny ended it because it took too much memory."""
     kernel: bool = False
     """The kernel had killed a process for lack of memory meanwhile."""
-    job: str = ""
-    """What the queue system says of its job."""
     said: str = ""
     """What is known where no worker died, in place of all else."""
 
@@ -63,7 +59,7 @@ class Death:
     def __str__(self) -> str:
         if self.said:
             return self.said
-        return ", ".join(filter(None, (f"{self._how}{self._size}", self._where, self.job)))
+        return ", ".join(filter(None, (f"{self._how}{self._size}", self._where)))
 
     @property
     def _how(self) -> str:
@@ -94,11 +90,6 @@ def _name_of(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return "unknown"
-
-
-def nothing_known(name: str) -> str:
-    """Answer for workers that are no jobs."""
-    return ""
 
 
 class DeathWatch(NannyPlugin):
@@ -210,19 +201,13 @@ class Deaths:
         Name of the run, unique among all that the cluster sees.
     last_seen : callable
         Gives what the scheduler knew last of a worker: host, name, memory, limit.
-    ask_job : callable
-        Asks the queue system about the job of a worker, by the worker's name.
     """
 
     def __init__(
-        self,
-        client: Client,
-        run: str,
-        last_seen: Callable[[str], Mapping[str, Any]],
-        ask_job: AskJob,
+        self, client: Client, run: str, last_seen: Callable[[str], Mapping[str, Any]]
     ) -> None:
         self.client, self.topic = client, f"deaths-{run}"
-        self._last_seen, self._ask_job = last_seen, ask_job
+        self._last_seen = last_seen
         self._told: dict[str, Death] = {}
 
     def __enter__(self) -> Deaths:
@@ -253,8 +238,4 @@ class Deaths:
         for worker in wanted - self._told.keys():
             known = self._last_seen(worker)
             self._told[worker] = Death(worker, **known)
-        return {worker: self._with_job(self._told[worker]) for worker in wanted}
-
-    def _with_job(self, death: Death) -> Death:
-        job = death.job or self._ask_job(death.name)
-        return replace(death, job=job) if job != death.job else death
+        return {worker: self._told[worker] for worker in wanted}

@@ -23,7 +23,7 @@ from mirar_dask.engine import memory
 from mirar_dask.engine.accidents import Accidents
 from mirar_dask.engine.bench import Bench, use_bench
 from mirar_dask.engine.collecting import seldom
-from mirar_dask.engine.deaths import AskJob, Deaths, nothing_known
+from mirar_dask.engine.deaths import Deaths
 from mirar_dask.engine.events import (
     RecordAdded,
     RunEnded,
@@ -70,8 +70,6 @@ class DaskEngine:
         Connected to the cluster; the caller closes it.
     outlook : callable
         Asks who starts workers, while there is none, whether any is on its way.
-    ask_job : callable
-        Asks the queue system about the job of a worker that died.
     patience : float
         Seconds for which a file that another host has made is waited for; 0 on one machine.
     """
@@ -79,7 +77,6 @@ class DaskEngine:
     client: Client
     _: KW_ONLY
     outlook: AskOutlook = nobody_knows
-    ask_job: AskJob = nothing_known
     patience: float = LATE_SECONDS
 
     @property
@@ -110,7 +107,7 @@ class DaskEngine:
         place = RunPlace(settings, patience=self.patience)
         workers = Workers(self.client, self.outlook)
         with place, use_roots(roots), use_place(place.cache), seldom():
-            return _Run(self.client, settings, place, workers, self.ask_job).go(steps, dataset)
+            return _Run(self.client, settings, place, workers).go(steps, dataset)
 
 
 @dataclass
@@ -121,7 +118,6 @@ class _Run:
     settings: RunSettings
     place: RunPlace
     workers: Workers
-    ask_job: AskJob
     records: list[Record] = field(default_factory=list)
     announced: int = 0
     sampler: Sampler | None = None
@@ -133,7 +129,7 @@ class _Run:
         # knows would silently keep its old steps.
         self.key = f"{self.settings.run_id}-{self.place.cache.key or new_key()}"
         self.flights = Flights(self.client, self.key, self.workers)
-        self.deaths = Deaths(self.client, self.key, self.workers.last_seen, self.ask_job)
+        self.deaths = Deaths(self.client, self.key, self.workers.last_seen)
         self.accidents = Accidents(
             self.client, self.workers, self.settings.announce, self._stop, self.settings.memo
         )

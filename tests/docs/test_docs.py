@@ -118,7 +118,9 @@ def help_texts() -> str:
 
 def test_the_instrument_file_of_the_guide_is_valid(tmp_path: Path):
     """Nobody should copy something that is refused; nor from the README."""
-    for number, text in enumerate(blocks("own_camera.md", "toml") + blocks("../README.md", "toml")):
+    texts = [blocks("own_camera.md", "toml"), blocks("../README.md", "toml")]
+    assert all(texts)
+    for number, text in enumerate([*texts[0], *texts[1]]):
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
         read_instrument(path)

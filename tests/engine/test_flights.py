@@ -8,7 +8,6 @@ from astropy.io.fits import Header
 
 from mirar_dask.data import Dataset, Image, ImageBatch
 from mirar_dask.engine import Engine, driver, flights
-from mirar_dask.engine.deaths import nothing_known
 from mirar_dask.engine.driver import DaskEngine
 from mirar_dask.engine.places import RunPlace
 from mirar_dask.engine.types import RunSettings
@@ -50,5 +49,5 @@ def test_no_two_runs_have_tasks_of_one_key(
     keys, workers = set(), Workers(threads.client)
     for _ in range(20):  # each is gone before the next is made, so that their addresses repeat
         with RunPlace(RunSettings()) as place:
-            keys.add(driver._Run(threads.client, RunSettings(), place, workers, nothing_known).key)
+            keys.add(driver._Run(threads.client, RunSettings(), place, workers).key)
     assert len(keys) == 20
